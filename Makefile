@@ -1,0 +1,49 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check bench docs clean
+
+PYTHON := .venv/bin/python
+# What QEMU guests run in: without a /dev/kvm that exists and hangs.
+LAB := tools/without_kvm $(PYTHON)
+# Python without the name's ending: linters do not find it by themselves.
+SCRIPTS := tools/bootstrap tools/without_kvm
+
+help:  ## this list
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+
+demo:  ## a real hibernated guest is woken, updated by its own update client, put back
+	@tools/bootstrap --lab
+	@$(LAB) tools/demo
+
+test:  ## one real pass of every story, with real guests (about ten minutes)
+	@tools/bootstrap --lab
+	@$(PYTHON) -m tests.lab.image
+	@echo "test: the log is $(CURDIR)/.cache/test.log"
+	@$(LAB) -m pytest -m "not full" 2>&1 | tee .cache/test.log
+
+test-all:  ## the full matrix
+	@tools/bootstrap --lab
+	@$(PYTHON) -m tests.lab.image
+	@echo "test-all: the log is $(CURDIR)/.cache/test-all.log"
+	@$(LAB) -m pytest 2>&1 | tee .cache/test-all.log
+
+check:  ## lint, types and the tests that need no guest (a minute)
+	@tools/bootstrap
+	@.venv/bin/ruff check . $(SCRIPTS)
+	@.venv/bin/ruff format --check . $(SCRIPTS)
+	@.venv/bin/mypy
+	@$(PYTHON) -m pytest -m "not full and not qemu"
+
+bench:  ## the figures of docs/performance.md
+	@tools/bootstrap --lab
+	@$(LAB) tools/bench
+
+docs:  ## write the generated pages of docs/
+	@tools/bootstrap
+	@$(PYTHON) tools/docs
+
+clean:  ## remove what was built: the virtual environment, guest images, caches
+	rm -rf .venv .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf src/*.egg-info
