@@ -1,0 +1,136 @@
+"""The state of a Linux host: way out, power, room, whether it goes down, remote desktops.
+
+Services on the system bus are asked where they run, the kernel's files where they do not. What
+neither can tell is None. Nothing is started, changed or waited for, except a second at most for
+a bus that hangs.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from guestwake.hosts.dbus import Property, SystemBus
+from guestwake.hosts.kernel_files import text_of
+from guestwake.hosts.power_supply import on_ac_power
+from guestwake.hosts.routes import has_default_route
+from guestwake.policy.words import HostFacts, Network
+
+_NM = ("org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager")
+_CONNECTIVITY = Property(*_NM, _NM[0], "Connectivity")
+_METERED = Property(*_NM, _NM[0], "Metered")
+_UPOWER = ("org.freedesktop.UPower", "/org/freedesktop/UPower")
+_ON_BATTERY = Property(*_UPOWER, _UPOWER[0], "OnBattery")
+_LOGIND = ("org.freedesktop.login1", "/org/freedesktop/login1")
+_GOES_DOWN = Property(*_LOGIND, "org.freedesktop.login1.Manager", "PreparingForShutdown")
+_ASKED = (_CONNECTIVITY, _METERED, _ON_BATTERY, _GOES_DOWN)
+
+_NM_CONNECTIVITY_PORTAL = 2
+_NM_METERED = (1, 3)  # yes, guess-yes; unknown, no and guess-no are not metered
+
+_RDP_ESTABLISHED = f":{3389:04X} 01 "  # remote port and state, as the kernel writes them
+
+_Told = Mapping[Property, object]
+
+
+class LinuxHost:
+    def __init__(
+        self,
+        root: Path = Path("/"),
+        bus_address: str | None = None,
+        *,
+        patience: float = 1.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`root`: the folder taken for /. `bus_address`: as D-Bus writes it; None: the system
+        bus below `root`. `patience`: seconds that a look may wait for the bus altogether."""
+        self._root = root
+        self._bus = SystemBus(
+            bus_address or root / "run/dbus/system_bus_socket",
+            patience=patience,
+            monotonic=monotonic,
+        )
+        self._goes_down = False
+
+    def look(self, image_folder: str | None) -> HostFacts:
+        """Never raises. `image_folder`: absolute, need not exist yet."""
+        told = self._bus.ask(_ASKED)
+        return HostFacts(
+            network=self._network(told),
+            on_ac_power=self._on_ac_power(told),
+            shutting_down=self._shutting_down(told),
+            memory_available=_memory_available(self._root / "proc/meminfo"),
+            disk_available=None if image_folder is None else self._disk_available(image_folder),
+        )
+
+    def rdp_peers(self) -> frozenset[str]:
+        """Empty also where the kernel's tables cannot be read. A forwarded port shows the
+        forwarder's address, often 127.0.0.1."""
+        tables = (text_of(self._root / "proc/net" / name) for name in ("tcp", "tcp6"))
+        return frozenset(peer for table in tables if table for peer in _peers(table))
+
+    def close(self) -> None:
+        self._bus.close()
+
+    def _network(self, told: _Told) -> Network | None:
+        # The route decides, not NetworkManager's State: that knows nothing of interfaces that
+        # are set up without it, and takes a network without the Internet for half a network.
+        match has_default_route(self._root):
+            case None:
+                return None
+            case False:
+                return Network.DOWN
+        if told.get(_CONNECTIVITY) == _NM_CONNECTIVITY_PORTAL:
+            return Network.DOWN  # a captive portal: every download would be its login page
+        return Network.METERED if told.get(_METERED) in _NM_METERED else Network.UP
+
+    def _on_ac_power(self, told: _Told) -> bool | None:
+        on_battery = told.get(_ON_BATTERY)
+        return not on_battery if isinstance(on_battery, bool) else on_ac_power(self._root)
+
+    def _shutting_down(self, told: _Told) -> bool:
+        # logind and the bus themselves stop on the way down: silence does not take it back.
+        goes_down = told.get(_GOES_DOWN)
+        if isinstance(goes_down, bool):
+            self._goes_down = goes_down
+        return self._goes_down
+
+    def _disk_available(self, image_folder: str) -> int | None:
+        folder = self._root / image_folder.lstrip("/")
+        for place in (folder, *folder.parents):
+            try:
+                room = os.statvfs(place)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                return None  # a parent may lie on another file system: no guess
+            return room.f_bavail * room.f_frsize >> 20
+        return None
+
+
+def _memory_available(meminfo: Path) -> int | None:
+    """MiB. None: unreadable, or a kernel before 3.14."""
+    for line in (text_of(meminfo) or "").splitlines():
+        match line.split():
+            case ["MemAvailable:", kib, "kB"]:
+                return int(kib) >> 10
+    return None
+
+
+def _peers(table: str) -> Iterator[str]:
+    """Of `sl local_address rem_address st …`: addresses are words in the host's byte order."""
+    for line in table.splitlines():
+        if _RDP_ESTABLISHED in line:
+            digits = line.split()[2].partition(":")[0]
+            words = [int(digits[at : at + 8], 16) for at in range(0, len(digits), 8)]
+            yield _plain(struct.pack(f"={len(words)}I", *words))
+
+
+def _plain(packed: bytes) -> str:
+    address = ipaddress.ip_address(packed)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
