@@ -73,11 +73,11 @@ def _catches_up(limits: Limits, ledger: Ledger, now: Now) -> bool:
 
 
 def _caught_up(missed: Opening, schedule: Schedule, ledger: Ledger, now: Now) -> Due | None:
-    """A run of full length, as soon as the host has settled, unless a window comes before."""
-    up = timedelta(seconds=now.elapsed - now.asleep)
-    begin = now.wall + max(timedelta(0), SETTLED - up)
-    coming = openings(schedule, now.wall, begin)
+    """A run of full length once the host has settled, unless a window opens before long."""
+    coming = openings(schedule, now.wall, now.wall + SETTLED)
     if any(opening.date not in ledger.done for opening in coming):
         return None
+    up = timedelta(seconds=now.elapsed - now.asleep)
+    begin = now.wall + max(timedelta(0), SETTLED - up)
     late = Opening(missed.date, begin, begin + schedule.duration)
     return Due(late, caught_up=True, not_before=begin)

@@ -68,13 +68,20 @@ def opening(day: date, schedule: Schedule) -> Opening | None:
     """The window of that local date. None: no such date, no day of ours, or Duration is 0."""
     if not schedule.duration or day.weekday() not in schedule.days:
         return None
-    begin = opens(day, schedule)
-    if begin is None:
+    unshifted = opens(day, schedule)
+    if unshifted is None:
         return None
-    end = _opens_after(day, schedule)
-    if schedule.duration < UNTIL_NEXT:
-        end = min(end, begin + schedule.duration)
-    return Opening(day, begin + schedule.shift, end + schedule.shift)
+    begin = unshifted + schedule.shift
+    return Opening(day, begin, ends_of(day, begin, schedule))
+
+
+def ends_of(day: date, begin: datetime, schedule: Schedule) -> datetime:
+    """When the window of `day` that opened at `begin` ends by this schedule, which may have been
+    changed since: a new Duration counts at once, a new GuestUpdateTime from the next date on."""
+    following = _opens_after(day, schedule) + schedule.shift
+    if schedule.duration >= UNTIL_NEXT:
+        return following
+    return min(following, begin + schedule.duration)
 
 
 def last_opened(schedule: Schedule, wall: datetime) -> Opening | None:
@@ -110,6 +117,17 @@ def openings(schedule: Schedule, start: datetime, end: datetime) -> Iterator[Ope
         if found and found.opens < end and start < found.ends:
             yield found
         day += _DAY
+
+
+def ends_now(known: Opening, schedule: Schedule) -> datetime:
+    """The end of a window that is open already, by the settings as they have become since.
+
+    Its opening stays: a new GuestUpdateTime counts from the next date on.
+    """
+    following = _opens_after(known.date, schedule) + schedule.shift
+    if schedule.duration >= UNTIL_NEXT:
+        return following
+    return min(following, known.opens + schedule.duration)
 
 
 def touches(earlier: Opening, later: Opening) -> bool:
