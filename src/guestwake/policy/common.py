@@ -1,0 +1,153 @@
+"""What all phases of a wake run share: whose VM it is, what was noticed, how a run ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from guestwake.policy import in_use
+from guestwake.policy.in_use import VIEWER_COUNTS_AFTER, Awake, Use
+from guestwake.policy.limits import Limits
+from guestwake.policy.run import Facts, Kind, Phase, Prior, Step, WakeRun, Why
+from guestwake.policy.window import Opening, Schedule, ends_now, next_opening
+from guestwake.policy.words import Now, Power
+
+LOOK_AGAIN = timedelta(seconds=30)  # while nothing is under way; events come sooner
+LOOK_SOON = timedelta(seconds=1)  # while something is
+# Our verb follows its record at once: a VM process that began within this time of the record,
+# with no mark yet, is the one that we started before we died. Later ones are somebody else's.
+STARTED_BY_US_WITHIN = 10.0
+
+UNSETTLED = {
+    Power.CHANGING: Why.WAITS_FOR_CHANGE,
+    Power.UNKNOWN: Why.WAITS_FOR_HYPERVISOR,
+}
+_LIVE = (Power.RUNNING, Power.PAUSED, Power.SUSPENDED)
+_OURS_TO_MIND = (Phase.HOLDING, Phase.RESTARTING, Phase.LENT, Phase.RESTORING)
+
+
+def wait(run: WakeRun, why: Why, now: Now, pause: timedelta = LOOK_AGAIN) -> Step:
+    return Step(replace(run, why=why), why, look_again_at=now.after(pause))
+
+
+def unsettled(run: WakeRun, facts: Facts, now: Now, pause: timedelta = LOOK_SOON) -> Step:
+    """A state to be looked at again. Told to stop with nobody to ask, the record stays open."""
+    step = wait(run, UNSETTLED[facts.power], now, pause)
+    return replace(step, leave=facts.told_to_stop and facts.power is Power.UNKNOWN)
+
+
+def over(run: WakeRun, facts: Facts, why: Why) -> Step:
+    marked = facts.mark is not None and facts.mark.token == run.token
+    ended = replace(run, why=why)
+    return Step(ended, why, unmark=marked and facts.power in _LIVE, over=True)
+
+
+def is_ours(run: WakeRun, facts: Facts) -> bool:
+    """Whether the VM that runs is the start that this run knows, and not somebody else's."""
+    if facts.start is None:
+        return False
+    if run.start is not None:
+        return facts.start.id == run.start
+    if facts.mark is not None and facts.mark.start_id == facts.start.id:
+        return facts.mark.token == run.token
+    at, recorded = facts.start.at, run.since.elapsed
+    return at is not None and recorded - 1 <= at <= recorded + STARTED_BY_US_WITHIN
+
+
+def awake(run: WakeRun, now: Now) -> Awake:
+    same_boot = run.woke is not None and run.woke.boot_id == now.boot_id
+    return Awake(
+        woke=run.woke.elapsed if run.woke and same_boot else None,
+        rested=run.kept_memory,
+        used=run.used,
+        early_viewers=run.early_viewers,
+        past_end=-run.ends.left(now),
+    )
+
+
+def users(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> tuple[Use, ...]:
+    return in_use.users(facts.evidence, awake(run, now), limits, now)
+
+
+def work_at_risk(run: WakeRun, facts: Facts, now: Now) -> bool:
+    return in_use.work_at_risk(facts.evidence, awake(run, now))
+
+
+def is_busy(run: WakeRun, facts: Facts) -> bool:
+    """Installing, as far as the guest says; its silence after our own restart counts as busy."""
+    if facts.guest is None:
+        return run.boot_id_before is not None
+    return facts.guest.busy is True or facts.guest.boot_id == run.boot_id_before
+
+
+def noticing(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> WakeRun:
+    """What one look adds to the record: a sleep of the host, viewers, use, a guest that had
+    hibernated itself."""
+    if abs(now.asleep - run.asleep) > 1:
+        slept = now.boot_id == run.since.boot_id and now.asleep > run.asleep
+        resumed = now.after(timedelta(0)) if slept else run.resumed
+        run = replace(run, asleep=now.asleep, resumed=resumed)
+    if run.phase not in _OURS_TO_MIND or facts.power is not Power.RUNNING:
+        return run
+    early = run.woke is not None and -run.woke.left(now) <= VIEWER_COUNTS_AFTER
+    if early and not facts.evidence.viewers <= run.early_viewers:
+        run = replace(run, early_viewers=run.early_viewers | facts.evidence.viewers)
+    if facts.told and not run.told:
+        run = replace(run, told=True)
+    if not run.used and is_ours(run, facts) and users(run, facts, limits, now):
+        run = replace(run, used=True)
+    if run.prior is Prior.OFF and not run.kept_memory and _hibernated_itself(facts):
+        run = replace(run, prior=Prior.SAVED, kept_memory=True)
+    return run
+
+
+def _hibernated_itself(facts: Facts) -> bool:
+    before = facts.boot_id_before_rest
+    return facts.guest is not None and before is not None and facts.guest.boot_id == before
+
+
+def following_settings(run: WakeRun, limits: Limits, schedule: Schedule) -> WakeRun:
+    """A changed Duration counts at once; a changed GuestUpdateTime from the next date on."""
+    own = run.kind is Kind.EXTRA and len(run.chain) == 1
+    if own or limits.guest_update_duration == run.length:
+        return run
+    last = run.chain[-1]
+    if run.kind is Kind.CAUGHT_UP and len(run.chain) == 1:
+        ends = last.opens + limits.guest_update_duration
+    else:
+        ends = ends_now(last, schedule)
+    return replace(
+        run,
+        chain=(*run.chain[:-1], replace(last, ends=ends)),
+        ends=run.ends.shifted(ends - last.ends),
+        length=limits.guest_update_duration,
+    )
+
+
+def joined_by_next(run: WakeRun, schedule: Schedule, now: Now) -> WakeRun | None:
+    """The run with the next window in its chain, where that one touches: it opens no later than
+    this one ends, or than we have stretched it to by now. None: it does not."""
+    last = run.chain[-1]
+    following = _following(run, schedule)
+    if following is None:
+        return None
+    past_end = max(timedelta(0), -run.ends.left(now))
+    due = run.ends.passed(now) and following.opens - last.ends <= past_end
+    if not due or following.ends <= last.ends:
+        return None
+    return replace(
+        run,
+        chain=(*run.chain, following),
+        ends=run.ends.shifted(following.ends - last.ends),
+        length=schedule.duration,
+    )
+
+
+def _following(run: WakeRun, schedule: Schedule) -> Opening | None:
+    last = run.chain[-1]
+    if run.kind is Kind.EXTRA and len(run.chain) == 1:
+        # A person's own run is owned by no date: the window of this very date may still come.
+        same_date = next_opening(schedule, last.date - timedelta(days=1))
+        if same_date and same_date.opens >= last.opens:
+            return same_date
+    return next_opening(schedule, last.date)

@@ -1,0 +1,236 @@
+"""A VM that we woke and that is awake: the window, what happens in it, and what comes after
+when somebody uses it (contract, sections 4.3 to 4.5 and 6). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from guestwake.policy import put_back
+from guestwake.policy.common import (
+    LOOK_AGAIN,
+    LOOK_SOON,
+    UNSETTLED,
+    is_busy,
+    is_ours,
+    joined_by_next,
+    over,
+    unsettled,
+    users,
+    wait,
+    work_at_risk,
+)
+from guestwake.policy.in_use import VIEWER_COUNTS_AFTER
+from guestwake.policy.limits import Limits, RestartInWindow
+from guestwake.policy.run import Facts, Phase, Restart, Step, WakeRun, Why
+from guestwake.policy.window import Schedule
+from guestwake.policy.words import Now, Power, StoppedBy, Verb
+
+CRASHES_MENDED = 2
+RESTARTS_MAX = 2
+RESTART_PAUSE = timedelta(hours=1)
+USE_ENDED_FOR = timedelta(minutes=10)
+AFTER_RESUME = timedelta(seconds=60)
+POWER_COUNTS_AGAIN = timedelta(minutes=10)
+TELL_FAST_FOR = timedelta(seconds=60)
+
+
+def holding(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: Now) -> Step:
+    if facts.power in UNSETTLED:
+        return unsettled(run, facts, now)
+    if facts.power is not Power.RUNNING or not is_ours(run, facts):
+        return changed_hands(run, facts, now)
+    using = bool(users(run, facts, limits, now))
+    if facts.host.shutting_down:
+        return put_back.park(run, facts, limits, now, Why.HOST_SHUTS_DOWN)
+    if facts.told_to_stop:
+        return _told_to_stop(run, facts, limits, now, using=using)
+    if (restarted := _after_restart(run, facts, limits, now)) is not None:
+        return restarted
+    if _may_restart(run, facts, limits, now, using=using):
+        return _restart(run, facts, now)
+    if not _has_ended(run, facts, limits, now, using=using):
+        if _on_battery(run, facts, limits, now) and not using and not is_busy(run, facts):
+            return put_back.park(run, facts, limits, now, Why.AC_POWER_LOST)
+        return _hold(run, facts, limits, now)
+    joined = None if facts.removed else joined_by_next(run, schedule, now)
+    if joined:
+        return wait(joined, Why.WINDOWS_TOUCH, now, LOOK_SOON)
+    return _at_the_end(run, facts, limits, now, using=using)
+
+
+def lent(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: Now) -> Step:
+    """Somebody uses it past the end: ours to put back when the use has ended."""
+    if facts.power in UNSETTLED:
+        return unsettled(run, facts, now)
+    if facts.power is not Power.RUNNING or not is_ours(run, facts):
+        return changed_hands(run, facts, now)
+    if facts.host.shutting_down:
+        return put_back.park(run, facts, limits, now, Why.HOST_SHUTS_DOWN)
+    using = bool(users(run, facts, limits, now)) or facts.fast_start_holds
+    if facts.removed:
+        if using:
+            return over(run, facts, Why.REMOVED_IN_USE)
+        return put_back.put_back(run, facts, limits, now)
+    joined = joined_by_next(run, schedule, now)
+    if joined:
+        joined = replace(joined, phase=Phase.HOLDING, idle=None)
+        return wait(joined, Why.WINDOWS_TOUCH, now, LOOK_SOON)
+    if facts.told_to_stop:
+        return replace(wait(run, Why.LENT, now), leave=True)
+    if using:
+        return wait(replace(run, idle=None), Why.LENT, now)
+    run = replace(run, idle=run.idle or now.after(timedelta(0)))
+    assert run.idle is not None
+    if -run.idle.left(now) < USE_ENDED_FOR:
+        return wait(run, Why.LENT, now)
+    return put_back.put_back(run, facts, limits, now)
+
+
+def lend(run: WakeRun, now: Now) -> Step:
+    lent_out = replace(
+        run,
+        phase=Phase.LENT,
+        since=now.after(timedelta(0)),
+        used=True,
+        idle=None,
+        goal=None,
+        asked=None,
+        retry=None,
+        tries=0,
+    )
+    return wait(lent_out, Why.LENT, now)
+
+
+def changed_hands(run: WakeRun, facts: Facts, now: Now) -> Step:
+    """It is not as we left it: a crash is mended in the window, all else is handed over."""
+    match facts.power:
+        case Power.GONE:
+            return over(run, facts, Why.VM_GONE)
+        case Power.ELSEWHERE:
+            return over(run, facts, Why.MIGRATED_AWAY)
+        case Power.CRASHED:
+            return over(run, facts, Why.CRASHED)
+        case Power.RUNNING:
+            return over(run, facts, Why.STARTED_BY_SOMEBODY)
+    if run.since.boot_id != now.boot_id and facts.start is None:
+        return _host_died(run, facts, now)
+    if facts.power is Power.OFF and facts.stopped_by is StoppedBy.CRASH:
+        return _crashed(run, facts, now)
+    by_guest = facts.power is Power.SUSPENDED or facts.stopped_by is StoppedBy.GUEST
+    return over(run, facts, Why.GUEST_STOPPED_ITSELF if by_guest else Why.STOPPED_BY_SOMEBODY)
+
+
+def _crashed(run: WakeRun, facts: Facts, now: Now) -> Step:
+    if run.phase is Phase.LENT or run.ends.passed(now):
+        return over(run, facts, Why.CRASHED)
+    if run.crashes >= CRASHES_MENDED:
+        return over(run, facts, Why.CRASHED_TOO_OFTEN)
+    why = Why.CRASHED_SESSION_LOST if run.kept_memory else Why.CRASHED_WOKEN_AGAIN
+    return _parked_as_found(replace(run, crashes=run.crashes + 1), facts, why, now)
+
+
+def _host_died(run: WakeRun, facts: Facts, now: Now) -> Step:
+    """The host went down without a word, or somebody put the VM to rest while it did."""
+    return _parked_as_found(run, facts, Why.HOST_DIED_UNDER_IT, now)
+
+
+def _parked_as_found(run: WakeRun, facts: Facts, why: Why, now: Now) -> Step:
+    parked = replace(
+        run,
+        phase=Phase.WAITING,
+        since=now.after(timedelta(0)),
+        parked=facts.power,
+        start=None,
+        woke=None,
+    )
+    return wait(parked, why, now, LOOK_SOON)
+
+
+def _told_to_stop(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, using: bool) -> Step:
+    if using:
+        return replace(lend(run, now), leave=True)
+    return put_back.save_at_once(run, facts, limits, now)
+
+
+def _after_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step | None:
+    """A restart is verified by a new boot id in a fresh report; boot times are no evidence."""
+    held = replace(run, phase=Phase.HOLDING)
+    if run.boot_id_before and facts.guest and facts.guest.boot_id != run.boot_id_before:
+        return wait(replace(held, boot_id_before=None), Why.RESTARTED, now, LOOK_SOON)
+    if run.phase is Phase.RESTARTING and -run.since.left(now) > limits.task_timeout:
+        return wait(held, Why.RESTART_HANGS, now, LOOK_SOON)
+    return None
+
+
+def _may_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, using: bool) -> bool:
+    """Section 6. Never twice within the hour, never over anybody's work."""
+    guest = facts.guest
+    if guest is None or guest.restart is not Restart.REQUIRED or guest.busy or using:
+        return False
+    if limits.restart_in_window is RestartInWindow.NEVER or run.boot_id_before:
+        return False
+    idle_too = limits.restart_in_window is RestartInWindow.OVER_IDLE_SESSIONS
+    if work_at_risk(run, facts, now) and not idle_too:
+        return False
+    recent = run.restarted is not None and -run.restarted.left(now) < RESTART_PAUSE
+    in_time = run.ends.left(now) >= limits.task_timeout
+    return in_time and run.restarts < RESTARTS_MAX and not recent
+
+
+def _restart(run: WakeRun, facts: Facts, now: Now) -> Step:
+    restarting = replace(
+        run,
+        phase=Phase.RESTARTING,
+        since=now.after(timedelta(0)),
+        why=Why.RESTARTS,
+        restarts=run.restarts + 1,
+        restarted=now.after(timedelta(0)),
+        boot_id_before=facts.guest.boot_id if facts.guest else None,
+        kept_memory=False,
+    )
+    return Step(restarting, Why.RESTARTS, verb=Verb.RESTART, look_again_at=now.after(LOOK_SOON))
+
+
+def _has_ended(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, using: bool) -> bool:
+    if run.ends.passed(now) or facts.removed:
+        return True
+    guest = facts.guest
+    early = limits.early_finish and guest is not None and guest.nothing_left is True
+    if not early or using or is_busy(run, facts) or run.woke is None:
+        return False
+    return guest is not None and (
+        guest.restart is Restart.NOT_REQUIRED and -run.woke.left(now) >= limits.min_awake
+    )
+
+
+def _at_the_end(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, using: bool) -> Step:
+    """Section 4.4, in its order."""
+    if run.resumed and -run.resumed.left(now) < AFTER_RESUME and not facts.removed:
+        return wait(run, Why.HOST_RESUMED, now, AFTER_RESUME + run.resumed.left(now))
+    if using:
+        return over(run, facts, Why.REMOVED_IN_USE) if facts.removed else lend(run, now)
+    extension = limits.max_extension + run.ends.left(now)
+    if is_busy(run, facts) and extension > timedelta(0) and not facts.removed:
+        return wait(run, Why.BUSY_INSTALLING, now, min(extension, LOOK_AGAIN))
+    return put_back.put_back(run, facts, limits, now)
+
+
+def _on_battery(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
+    settled = run.power_changed is None or -run.power_changed.left(now) >= POWER_COUNTS_AGAIN
+    return limits.require_ac_power and facts.host.on_ac_power is False and settled
+
+
+def _hold(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
+    """Nothing to decide: come back at the next instant at which there will be."""
+    awake = -run.woke.left(now) if run.woke else timedelta(0)
+    why = Why.RESTARTS if run.phase is Phase.RESTARTING else Why.HOLDS
+    if not run.told and awake > limits.task_timeout:
+        why = Why.HOLDS_WITHOUT_WORD
+    pause = min(LOOK_AGAIN, run.ends.left(now))
+    if not run.told and awake < TELL_FAST_FOR:
+        pause = LOOK_SOON
+    elif awake <= VIEWER_COUNTS_AFTER:
+        pause = min(pause, VIEWER_COUNTS_AFTER - awake + timedelta(milliseconds=1))
+    step = wait(run, why, now, pause)
+    return replace(step, tell=not run.told)

@@ -1,0 +1,275 @@
+"""Putting a VM back: where to, by which verb, and what when it does not go (contract, 4.4 to
+4.7). Pure. Never powers off but where CloseAction says TURN-OFF; never gives up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from guestwake.policy import hold
+from guestwake.policy.admission import slot_free
+from guestwake.policy.common import (
+    LOOK_SOON,
+    UNSETTLED,
+    is_busy,
+    is_ours,
+    joined_by_next,
+    over,
+    unsettled,
+    users,
+    wait,
+    work_at_risk,
+)
+from guestwake.policy.limits import CloseAction, Limits, ReturnState
+from guestwake.policy.run import Facts, Goal, Phase, Prior, Step, WakeRun, Why
+from guestwake.policy.window import Schedule
+from guestwake.policy.words import Deadline, Now, Power, StoppedBy, Trouble, Verb
+
+ASK_AGAIN = timedelta(seconds=30)
+REFUSED_PAUSE = timedelta(seconds=5)
+REFUSED_PAUSE_MAX = timedelta(minutes=10)
+QUEUE_LOOK = timedelta(seconds=2)
+
+_REACHED = {
+    Goal.PAUSED: Power.PAUSED,
+    Goal.SUSPENDED: Power.SUSPENDED,
+    Goal.SAVED: Power.SAVED,
+    Goal.SAVED_PAUSED: Power.SAVED,
+    Goal.OFF: Power.OFF,
+    Goal.TURNED_OFF: Power.OFF,
+}
+_VERBS = {
+    Goal.PAUSED: Verb.PAUSE,
+    Goal.SUSPENDED: Verb.SUSPEND,
+    Goal.SAVED: Verb.SAVE,
+    Goal.SAVED_PAUSED: Verb.SAVE_PAUSED,
+    Goal.TURNED_OFF: Verb.POWER_OFF,
+}
+_OF_PRIOR = {
+    Prior.RUNNING: Goal.SAVED,  # only ever reached by its own CloseAction
+    Prior.PAUSED: Goal.PAUSED,
+    Prior.SUSPENDED: Goal.SUSPENDED,
+    Prior.SAVED: Goal.SAVED,
+    Prior.SAVED_PAUSED: Goal.SAVED_PAUSED,
+    Prior.OFF: Goal.OFF,
+}
+_OF_CLOSE = {
+    CloseAction.HIBERNATE: Goal.SAVED,
+    CloseAction.SHUTDOWN: Goal.OFF,
+    CloseAction.TURN_OFF: Goal.TURNED_OFF,
+}
+_SAVES = (Goal.SAVED, Goal.SAVED_PAUSED)
+
+
+def goal_of(run: WakeRun, limits: Limits, *, busy: bool, at_risk: bool) -> Goal:
+    """Where this VM goes when nobody uses it (any more).
+
+    A VM that was used goes where CloseAction says, and a CloseAction may ask for a shutdown over
+    somebody's work; nothing else may. One that is installing is never shut down.
+    """
+    if run.used:
+        goal = _OF_CLOSE[limits.close_action]
+        return Goal.SAVED if busy and goal in (Goal.OFF, Goal.TURNED_OFF) else goal
+    goal = _unused_goal(run, limits)
+    if goal is Goal.OFF and (busy or at_risk):
+        return Goal.SAVED
+    return Goal.SAVED if goal is Goal.SUSPENDED and busy else goal
+
+
+def put_back(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
+    """Begin, with nobody using it."""
+    busy, at_risk = is_busy(run, facts), work_at_risk(run, facts, now)
+    goal = goal_of(run, limits, busy=busy, at_risk=at_risk)
+    owed = goal is Goal.SAVED and _wanted(run, limits) is Goal.OFF
+    return _begin(run, facts, limits, now, goal, owed_off=owed, closing=run.used)
+
+
+def close(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: Now) -> Step:
+    """The CloseAction of a VM that ran before us, deferred to the end of the window."""
+    if users(run, facts, limits, now):
+        return over(run, facts, Why.WATCHED)
+    return put_back(replace(run, used=True), facts, limits, now)
+
+
+def park(run: WakeRun, facts: Facts, limits: Limits, now: Now, why: Why) -> Step:
+    """Put it to rest inside its window, to go on later: by saving where the host shuts down."""
+    run = replace(run, parking=why)
+    if why is Why.HOST_SHUTS_DOWN:
+        return save_at_once(run, facts, limits, now)
+    run = replace(run, power_changed=now.after(timedelta(0)))
+    return put_back(run, facts, limits, now)
+
+
+def save_at_once(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
+    """Whatever else: by saving, never by shutting down (a paused VM is paused again)."""
+    prior = run.prior
+    goal = {Prior.PAUSED: Goal.PAUSED, Prior.SAVED_PAUSED: Goal.SAVED_PAUSED}.get(
+        prior or Prior.SAVED, Goal.SAVED
+    )
+    if run.used or (goal is Goal.PAUSED and facts.host.shutting_down):
+        goal = Goal.SAVED
+    owed = _wanted(run, limits) is Goal.OFF
+    run = replace(run, forced=True)
+    return _begin(run, facts, limits, now, goal, owed_off=owed, closing=False)
+
+
+def restoring(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: Now) -> Step:
+    assert run.goal is not None
+    if facts.power in UNSETTLED:
+        return unsettled(run, facts, now)
+    if facts.power is _REACHED[run.goal] and not _image_lost(run, facts):
+        return _reached(run, facts, now)
+    if facts.power not in (Power.RUNNING, Power.PAUSED, Power.SUSPENDED):
+        return _stopped_otherwise(run, facts, now)
+    if not is_ours(run, facts):
+        return hold.changed_hands(run, facts, now)
+    if not run.forced:
+        if facts.host.shutting_down:
+            return park(run, facts, limits, now, Why.HOST_SHUTS_DOWN)
+        if facts.told_to_stop and run.goal is Goal.OFF:
+            return save_at_once(run, facts, limits, now)
+        if users(run, facts, limits, now) and not facts.removed:
+            return hold.lend(run, now)
+    if facts.trouble is not None and run.asked:
+        return replace(_refused(run, facts, schedule, now), leave=facts.told_to_stop)
+    if run.retry and not run.retry.passed(now):
+        return wait(run, run.why, now, run.retry.left(now))
+    return _ask(run, facts, limits, now)
+
+
+def end_at_rest(run: WakeRun, facts: Facts, limits: Limits) -> Step:
+    """The window of a parked run has ended, and its VM is at rest."""
+    wanted = Goal.SAVED if run.used else _wanted(run, limits)
+    if facts.power is Power.OFF and wanted in (*_SAVES, Goal.PAUSED, Goal.SUSPENDED):
+        return over(run, facts, Why.CRASHED)
+    if facts.power is Power.SAVED and wanted is Goal.OFF:
+        return over(replace(run, owed_off=True), facts, Why.PUT_BACK_OWED_OFF)
+    return over(replace(run, owed_off=False), facts, Why.PUT_BACK)
+
+
+def _unused_goal(run: WakeRun, limits: Limits) -> Goal:
+    goal = _OF_PRIOR[run.prior or Prior.SAVED]
+    match limits.return_state:
+        case ReturnState.PREVIOUS:
+            return goal
+        case ReturnState.HIBERNATE:
+            return Goal.SAVED_PAUSED if goal is Goal.SAVED_PAUSED else Goal.SAVED
+        case ReturnState.SHUTDOWN:
+            return Goal.OFF
+
+
+def _wanted(run: WakeRun, limits: Limits) -> Goal:
+    """Where it should be in the end, were there nothing in the way."""
+    return _OF_CLOSE[limits.close_action] if run.used else _unused_goal(run, limits)
+
+
+def _begin(
+    run: WakeRun,
+    facts: Facts,
+    limits: Limits,
+    now: Now,
+    goal: Goal,
+    *,
+    owed_off: bool,
+    closing: bool,
+) -> Step:
+    restoring_run = replace(
+        run,
+        phase=Phase.RESTORING,
+        since=now.after(timedelta(0)),
+        goal=goal,
+        owed_off=owed_off,
+        closing=closing,
+        asked=None,
+        retry=None,
+        tries=0,
+    )
+    return _ask(restoring_run, facts, limits, now)
+
+
+def _ask(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
+    """The verb for the goal; a guest is given TaskTimeout, then it is saved instead."""
+    assert run.goal is not None
+    if run.goal in _SAVES:
+        if not run.forced and not run.asked and not slot_free(facts.others, limits, now):
+            return wait(run, Why.WAITS_TO_PUT_BACK, now, QUEUE_LOOK)
+        return _verb(run, _VERBS[run.goal], now)
+    if run.goal in (Goal.OFF, Goal.SUSPENDED) and -run.since.left(now) > limits.task_timeout:
+        return _save_instead(run, facts, limits, now)
+    if run.asked and -run.asked.left(now) < ASK_AGAIN:
+        return wait(run, Why.PUTS_BACK, now, LOOK_SOON)
+    if run.goal is Goal.OFF:
+        first = run.asked is None and run.tries == 0
+        return _verb(run, Verb.SHUT_DOWN if first else Verb.PRESS_POWER_BUTTON, now)
+    return _verb(run, _VERBS[run.goal], now)
+
+
+def _verb(run: WakeRun, verb: Verb, now: Now) -> Step:
+    asked = replace(run, asked=now.after(timedelta(0)), why=Why.PUTS_BACK, retry=None)
+    return Step(asked, Why.PUTS_BACK, verb=verb, look_again_at=now.after(LOOK_SOON))
+
+
+def _refused(run: WakeRun, facts: Facts, schedule: Schedule, now: Now) -> Step:
+    """The hypervisor said no: it stays up, with a standing event, and is tried again."""
+    if run.goal is Goal.SUSPENDED:
+        return wait(replace(run, goal=Goal.SAVED, asked=None), Why.SAVES_INSTEAD, now, LOOK_SOON)
+    if run.goal is Goal.OFF:
+        # No agent, or it does not answer: the button is next, and TaskTimeout ends it.
+        pause = LOOK_SOON if run.tries == 0 else ASK_AGAIN
+        again = replace(run, asked=None, tries=run.tries + 1, retry=now.after(pause))
+        return wait(again, Why.PUTS_BACK, now, pause)
+    joined = None if run.forced or facts.removed else joined_by_next(run, schedule, now)
+    if joined:
+        joined = replace(joined, phase=Phase.HOLDING, goal=None, asked=None, retry=None)
+        return wait(joined, Why.WINDOWS_TOUCH, now, LOOK_SOON)
+    pause = min(REFUSED_PAUSE * 2 ** min(run.tries, 10), REFUSED_PAUSE_MAX)
+    if facts.trouble is Trouble.BUSY:
+        pause = min(pause, ASK_AGAIN)
+    refused = replace(run, asked=None, tries=run.tries + 1, retry=now.after(pause))
+    return wait(refused, Why.NOT_PUT_BACK_REFUSED, now, pause)
+
+
+def _save_instead(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
+    owed = run.goal is Goal.OFF
+    saving = replace(run, goal=Goal.SAVED, owed_off=owed, asked=None, tries=0, retry=None)
+    return wait(saving, Why.SAVES_INSTEAD, now, LOOK_SOON)
+
+
+def _image_lost(run: WakeRun, facts: Facts) -> bool:
+    return facts.power is Power.SAVED and facts.image_ok is False
+
+
+def _reached(run: WakeRun, facts: Facts, now: Now) -> Step:
+    if run.parking and not run.ends.passed(now) and not facts.removed:
+        parked = replace(
+            run,
+            phase=Phase.WAITING,
+            since=now.after(timedelta(0)),
+            parked=facts.power,
+            forced=False,
+            start=None,
+            goal=None,
+            asked=None,
+        )
+        leaves = facts.told_to_stop
+        return replace(wait(parked, run.parking, now, LOOK_SOON), leave=leaves)
+    if run.owed_off:
+        return over(run, facts, Why.PUT_BACK_OWED_OFF)
+    return over(run, facts, Why.CLOSED if run.closing else Why.PUT_BACK)
+
+
+def _stopped_otherwise(run: WakeRun, facts: Facts, now: Now) -> Step:
+    """At rest, but not as we asked: somebody or something was quicker."""
+    if _image_lost(run, facts):
+        return over(run, facts, Why.IMAGE_UNUSABLE)
+    if facts.power is Power.OFF and facts.stopped_by is StoppedBy.CRASH:
+        return over(run, facts, Why.CRASHED)
+    return hold.changed_hands(run, facts, now)
+
+
+def slot_since(run: WakeRun) -> Deadline | None:
+    """Since when this run is waking or saving a VM, as `admission.Other` tells it."""
+    if run.phase is Phase.WAKING:
+        return run.since
+    saving = run.phase is Phase.RESTORING and run.goal in _SAVES
+    return run.asked if saving else None
