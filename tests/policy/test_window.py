@@ -13,7 +13,7 @@ from guestwake.policy.limits import Limits
 from guestwake.policy.window import (
     Opening,
     Schedule,
-    ends_of,
+    ends_now,
     last_opened,
     local_date,
     next_opening,
@@ -207,15 +207,15 @@ def test_the_next_window_after_a_date_is_never_that_dates_own() -> None:
 
 def test_a_changed_duration_counts_for_the_open_window() -> None:
     window = at("2026-06-01", schedule(minutes=240))
-    assert ends_of(window.date, window.opens, schedule(minutes=30)) == window.opens + 30 * MINUTE
-    assert ends_of(window.date, window.opens, schedule(minutes=0)) == window.opens
-    assert ends_of(window.date, window.opens, schedule(minutes=1440)) == window.opens + DAY
+    assert ends_now(window, schedule(minutes=30)) == window.opens + 30 * MINUTE
+    assert ends_now(window, schedule(minutes=0)) == window.opens
+    assert ends_now(window, schedule(minutes=1440)) == window.opens + DAY
 
 
 def test_a_changed_time_leaves_the_open_window_and_counts_from_the_next_date() -> None:
     window = at("2026-06-01", schedule(at="12:00", minutes=1440))
     later = schedule(at="06:00", minutes=1440)
-    assert ends_of(window.date, window.opens, later) == at("2026-06-02", later).opens
+    assert ends_now(window, later) == at("2026-06-02", later).opens
 
 
 def test_splay_moves_both_ends_and_keeps_the_length() -> None:

@@ -72,16 +72,13 @@ def opening(day: date, schedule: Schedule) -> Opening | None:
     if unshifted is None:
         return None
     begin = unshifted + schedule.shift
-    return Opening(day, begin, ends_of(day, begin, schedule))
+    return Opening(day, begin, _ends(day, begin, schedule))
 
 
-def ends_of(day: date, begin: datetime, schedule: Schedule) -> datetime:
-    """When the window of `day` that opened at `begin` ends by this schedule, which may have been
-    changed since: a new Duration counts at once, a new GuestUpdateTime from the next date on."""
-    following = _opens_after(day, schedule) + schedule.shift
-    if schedule.duration >= UNTIL_NEXT:
-        return following
-    return min(following, begin + schedule.duration)
+def ends_now(window: Opening, schedule: Schedule) -> datetime:
+    """The end of a window that has opened, by the settings as they have become since: a new
+    Duration counts at once, a new GuestUpdateTime from the next date on."""
+    return _ends(window.date, window.opens, schedule)
 
 
 def last_opened(schedule: Schedule, wall: datetime) -> Opening | None:
@@ -119,17 +116,6 @@ def openings(schedule: Schedule, start: datetime, end: datetime) -> Iterator[Ope
         day += _DAY
 
 
-def ends_now(known: Opening, schedule: Schedule) -> datetime:
-    """The end of a window that is open already, by the settings as they have become since.
-
-    Its opening stays: a new GuestUpdateTime counts from the next date on.
-    """
-    following = _opens_after(known.date, schedule) + schedule.shift
-    if schedule.duration >= UNTIL_NEXT:
-        return following
-    return min(following, known.opens + schedule.duration)
-
-
 def touches(earlier: Opening, later: Opening) -> bool:
     """Whether the two are one chain, in one run."""
     return later.opens <= earlier.ends
@@ -141,6 +127,13 @@ def local_date(schedule: Schedule, wall: datetime) -> date:
 
 def _unshifted_date(schedule: Schedule, wall: datetime) -> date:
     return local_date(schedule, wall - schedule.shift)
+
+
+def _ends(day: date, begin: datetime, schedule: Schedule) -> datetime:
+    following = _opens_after(day, schedule) + schedule.shift
+    if schedule.duration >= UNTIL_NEXT:
+        return following
+    return min(following, begin + schedule.duration)
 
 
 def _opens_after(day: date, schedule: Schedule) -> datetime:
