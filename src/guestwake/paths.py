@@ -1,0 +1,130 @@
+"""Where Guestwake keeps its files: configuration, state, runtime.
+
+Three ways to run, one value: under a folder of one's own (GUESTWAKE_ROOT or --root), as root, or
+as an ordinary user. Nothing here creates or reads a file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+SYSTEM_CONFIG = Path("/etc/guestwake")
+
+
+class PathsError(Exception):
+    """The folders cannot be told; a sentence with the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """All folders of one way to run. `root` None: the real system."""
+
+    config: Path  # policy and machine settings: /etc/guestwake
+    state: Path  # survives a restart of the host
+    runtime: Path  # does not: locks, sockets
+    euid: int
+    root: Path | None = None
+    user: str | None = None  # the ordinary user who runs this; None: root, or under `root`
+    own_config: Path | None = None  # that user's settings folder
+
+    @classmethod
+    def here(cls, root: Path | None, environ: Mapping[str, str], euid: int) -> Paths:
+        """`root` is --root and beats GUESTWAKE_ROOT. Raises PathsError."""
+        if root is None and "GUESTWAKE_ROOT" in environ:
+            if not environ["GUESTWAKE_ROOT"]:
+                raise PathsError("GUESTWAKE_ROOT is empty: name a folder, or unset it")
+            root = Path(environ["GUESTWAKE_ROOT"])
+        if root is not None:
+            return cls.under(root.absolute(), euid)
+        return cls._of_user(environ, euid) if euid else cls.system()
+
+    @classmethod
+    def system(cls) -> Paths:
+        return cls(SYSTEM_CONFIG, Path("/var/lib/guestwake"), Path("/run/guestwake"), euid=0)
+
+    @classmethod
+    def under(cls, root: Path, euid: int) -> Paths:
+        return cls(
+            config=root / "etc/guestwake",
+            state=root / "var/lib/guestwake",
+            runtime=root / "run/guestwake",
+            euid=euid,
+            root=root,
+        )
+
+    @classmethod
+    def _of_user(cls, environ: Mapping[str, str], euid: int) -> Paths:
+        name, home = _account(environ, euid)
+        state = _xdg(environ, "XDG_STATE_HOME", home / ".local/state") / "guestwake"
+        return cls(
+            config=SYSTEM_CONFIG,
+            state=state,
+            # Without a runtime folder of the session, not /tmp: others could be there first.
+            runtime=_xdg(environ, "XDG_RUNTIME_DIR", state / "run") / "guestwake",
+            euid=euid,
+            user=name,
+            own_config=_xdg(environ, "XDG_CONFIG_HOME", home / ".config") / "guestwake",
+        )
+
+    @property
+    def policy_dir(self) -> Path:
+        return self.config / "policy.d"
+
+    def user_policy_dir(self, owner: str) -> Path:
+        return self.policy_dir / "users" / _plain(owner)
+
+    def home(self, owner: str) -> Path | None:
+        """None: this host knows no such user."""
+        if self.root is not None:
+            return self.root / "home" / _plain(owner)
+        import pwd
+
+        try:
+            return Path(pwd.getpwnam(_plain(owner)).pw_dir)
+        except KeyError:
+            return None
+
+    def user_config_dir(self, owner: str) -> Path | None:
+        """The folder of a workspace owner's own settings; None: this host knows no such user."""
+        if owner == self.user:
+            return self.own_config
+        home = self.home(owner)
+        return home / ".config/guestwake" if home else None
+
+    def may_write_config(self) -> frozenset[int]:
+        """Users whose files count as the administrator's: root and who runs this; under `root`
+        also the owner of that folder."""
+        if self.root is None or not self.root.exists():
+            return frozenset({0, self.euid})
+        return frozenset({0, self.root.stat().st_uid})
+
+
+def _account(environ: Mapping[str, str], euid: int) -> tuple[str, Path]:
+    """Name and home; a user id without an account (a container's) goes by HOME and its number."""
+    import pwd
+
+    try:
+        account = pwd.getpwuid(euid)
+        name, home = account.pw_name, account.pw_dir
+    except KeyError:
+        name, home = str(euid), ""
+    home = environ.get("HOME") or home
+    if not os.path.isabs(home):
+        raise PathsError("HOME is not set: set it, or name a folder with GUESTWAKE_ROOT")
+    return name, Path(home)
+
+
+def _xdg(environ: Mapping[str, str], variable: str, default: Path) -> Path:
+    """The specification: a value that is not absolute is to be ignored."""
+    value = environ.get(variable, "")
+    return Path(value) if os.path.isabs(value) else default
+
+
+def _plain(owner: str) -> str:
+    """A user's name becomes part of a path: it must not lead anywhere else."""
+    if owner in ("", ".", "..") or "/" in owner or "\0" in owner:
+        raise PathsError(f"{owner!a} is not the name of a user")
+    return owner

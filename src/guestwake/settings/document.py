@@ -1,0 +1,107 @@
+"""The page docs/settings.md, made from the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from guestwake.settings.table import SETTINGS, Setting
+from guestwake.settings.toml_files import BYTES_MAX, LINE_CHARS_MAX, USER_BYTES_MAX
+
+_ABOUT = f"""\
+# Settings
+
+<!-- Generated from src/guestwake/settings/table.py by `make docs`: change it there. -->
+
+Most machines need none: the defaults give every workspace a window of four hours at midnight.
+
+## Where a value is looked for
+
+The first of these that has a good value wins, for each value by itself:
+
+| layer | files | written by |
+|---|---|---|
+| machine policy | `/etc/guestwake/policy.d/*.toml` | root |
+| user policy | `/etc/guestwake/policy.d/users/NAME/*.toml` | root |
+| machine | `/etc/guestwake/guestwake.toml`, `/etc/guestwake/guestwake.toml.d/*.toml` | root |
+| user | `~/.config/guestwake/guestwake.toml`, `~/.config/guestwake/guestwake.toml.d/*.toml` | \
+the owner of the workspace |
+| default | the table below | |
+
+An administrator enforces a value by putting it into the machine policy. The two user layers are
+those of the workspace's owner; a workspace of the system has none. Inside a layer files are read
+in the order in which they stand above, those of a folder in lexical order, and a later one wins.
+Hidden files and other endings are left alone.
+
+With `GUESTWAKE_ROOT=DIR` or `--root DIR` all of this lies under DIR: `DIR/etc/guestwake`, and the
+users' files under `DIR/home/NAME`. An ordinary user's own `guestwake` honours XDG_CONFIG_HOME.
+
+`guestwake settings show` names the file and line that each value came from, `guestwake settings
+check` lists all that is wrong, and a change counts at the next look, without a restart.
+
+## How a file is written
+
+Values at the top are for all workspaces. Values for one stand in a section with the name or the
+UUID of its VM, at the end of the file; inside the same layer they beat the general ones, and a
+section by UUID beats one by name.
+
+```toml
+guest_update_time = "03:30"
+guest_update_duration = 120
+guest_update_days = ["Monday", "Thu"]
+
+[workspace.web01]
+guest_update_time = "04:00"
+
+[workspace."db.example"]       # a name with a dot needs quotes
+guest_update_duration = 0
+```
+
+Numbers are written without quotes. A switch is `0` or `1`, or `false` or `true`. Words count in any
+case. A time of day is text (`"7:05"` is as good as `"07:05"`) or TOML's own `07:05:00`.
+
+## When something is wrong
+
+A value of the wrong type, out of range, or under an unknown name changes nothing in silence: it is
+reported with its file and line.
+
+- In the **machine policy** the last good value of that layer holds, else the default; never the
+  value of a lower layer. Where a whole file cannot be read, all that it last said holds. The
+  last good values are kept in `policy-last-good.json` in the state folder. What is taken out of
+  the policy is gone.
+- In the **other layers** a bad value counts as if it were not there, and so does a whole file that
+  cannot be read.
+
+A file cannot be read as a whole when
+
+- it is not valid TOML (which includes a name given twice), or not UTF-8;
+- it is not a plain file: a symbolic link, a folder, a pipe;
+- it has a line of more than {LINE_CHARS_MAX} characters;
+- with it the files of its layer hold more than {BYTES_MAX // 1024} KiB
+  ({USER_BYTES_MAX // 1024} KiB for a user's own);
+- it, or a folder that it lies in, belongs to somebody else than root or can be written by group or
+  others (in `/etc/guestwake`; under `GUESTWAKE_ROOT` the owner of that folder counts as root);
+- it is a user's own and does not belong to that user.
+
+## All settings
+
+The name in files is given; in the registry, on the command line and in `guestwake settings show`
+the other spelling. The registry's values lie under `HKLM\\SOFTWARE\\Microsoft\\MEDV\\v2\\` and the
+key named here.
+
+"""
+
+
+def settings_page() -> str:
+    return _ABOUT + "\n\n".join(map(_entry, SETTINGS)) + "\n"
+
+
+def _entry(setting: Setting) -> str:
+    return "\n".join(_lines(setting))
+
+
+def _lines(setting: Setting) -> Iterator[str]:
+    default = setting.kind.text(setting.default)
+    yield f"### {setting.name}\n"
+    yield f"{setting.help}\n"
+    yield f"- In files: `{setting.toml}`. In the registry: {setting.key}, {setting.kind.registry}."
+    yield f"- Must be {setting.kind.expects()}. Default: {default}."

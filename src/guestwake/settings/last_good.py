@@ -1,0 +1,85 @@
+"""What the machine policy last said that was good: it holds while the policy is broken.
+
+Kept by file, as raw values, in the state folder. Reading never writes; `write` is for the wake
+run, which may. A damaged store is reported and counts as empty.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from guestwake.settings.source import Entry, Problem
+from guestwake.settings.table import BY_NAME, BadValue
+
+FILE = "policy-last-good.json"
+_VERSION = 1
+
+Kept = Mapping[str, tuple[Entry, ...]]  # by the name of the part: a file, a registry key
+
+
+def read(state: Path) -> tuple[Kept, tuple[Problem, ...]]:
+    file = state / FILE
+    try:
+        return _decoded(json.loads(file.read_bytes())), ()
+    except FileNotFoundError:
+        return {}, ()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
+        why = err.strerror if isinstance(err, OSError) else "it is damaged"
+        sentence = f"the last good policy cannot be read ({why}); broken policies have none"
+        return {}, (Problem(str(file), None, sentence),)
+
+
+def write(state: Path, kept: Kept) -> tuple[Problem, ...]:
+    """Whole or not at all, also when the host dies meanwhile."""
+    file = state / FILE
+    new = file.with_suffix(f".{os.getpid()}")
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        with new.open("w", encoding="utf-8") as stream:
+            json.dump(_encoded(kept), stream, indent=1)
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(file)
+    except OSError as err:
+        new.unlink(missing_ok=True) if state.is_dir() else None
+        sentence = f"the last good policy cannot be kept: {err.strerror}; free or repair this place"
+        return (Problem(str(file), None, sentence),)
+    return ()
+
+
+def _encoded(kept: Kept) -> object:
+    return {
+        "version": _VERSION,
+        "files": {name: [list(_fields(entry)) for entry in kept[name]] for name in kept},
+    }
+
+
+def _fields(entry: Entry) -> tuple[object, ...]:
+    return entry.section, entry.name, entry.raw, entry.place, entry.spelling
+
+
+def _decoded(stored: Any) -> Kept:
+    if stored["version"] != _VERSION:
+        return {}
+    files = stored["files"].items()
+    kept = {name: tuple(_entry(*entry) for entry in entries) for name, entries in files}
+    return {name: tuple(filter(_is_good, entries)) for name, entries in kept.items()}
+
+
+def _entry(section: str | None, name: str, raw: object, place: str, spelling: str) -> Entry:
+    if not all(isinstance(text, str) for text in (section or "", name, place, spelling)):
+        raise TypeError("not text")
+    return Entry(section, name, raw, place, spelling)
+
+
+def _is_good(entry: Entry) -> bool:
+    """The store may come from another version of Guestwake."""
+    try:
+        BY_NAME[entry.name].kind.parse(entry.raw)
+    except (BadValue, KeyError):
+        return False
+    return True
