@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -296,6 +298,42 @@ def test_remote_desktop_clients_name_the_guests_they_show(files: Files) -> None:
 
 def test_no_tables_no_remote_desktops(files: Files) -> None:
     assert LinuxHost(files.root).rdp_peers() == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("family", "address", "peer"),
+    [
+        (socket.AF_INET, "127.33.89.1", "127.33.89.1"),
+        (socket.AF_INET6, "::1", "::1"),
+        (socket.AF_INET6, "::ffff:127.33.89.2", "127.33.89.2"),
+    ],
+)
+def test_a_real_connection_is_seen_while_it_stands(
+    family: socket.AddressFamily, address: str, peer: str
+) -> None:
+    host, files_only = LinuxHost(), LinuxHost(Path("/proc/.."))
+    with _server(family, address) as server, socket.socket(family) as client:
+        assert peer not in host.rdp_peers() | files_only.rdp_peers()
+        client.connect(server.getsockname())
+        assert peer in host.rdp_peers() & files_only.rdp_peers()
+        client.close()
+        assert peer not in host.rdp_peers() | files_only.rdp_peers()
+
+
+def _server(family: socket.AddressFamily, address: str) -> socket.socket:
+    try:
+        return socket.create_server((address, 3389), family=family)
+    except OSError as err:
+        if err.errno not in (errno.EADDRINUSE, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            raise
+        pytest.skip(f"a remote desktop server cannot be tried at {address}: {err}")
+
+
+@pytest.mark.parametrize("port", [3388, 3390])
+def test_another_port_is_no_remote_desktop(port: int) -> None:
+    address = ("127.33.89.3", port)
+    with socket.create_server(address), socket.create_connection(address):
+        assert "127.33.89.3" not in LinuxHost().rdp_peers()
 
 
 # --- the real machine and the pretended one

@@ -7,16 +7,16 @@ a bus that hangs.
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from guestwake.hosts.dbus import Property, SystemBus
 from guestwake.hosts.kernel_files import text_of
 from guestwake.hosts.power_supply import on_ac_power
+from guestwake.hosts.remote_desktops import peers_by_files, peers_by_netlink
 from guestwake.hosts.routes import has_default_route
 from guestwake.policy.words import HostFacts, Network
 
@@ -31,8 +31,6 @@ _ASKED = (_CONNECTIVITY, _METERED, _ON_BATTERY, _GOES_DOWN)
 
 _NM_CONNECTIVITY_PORTAL = 2
 _NM_METERED = (1, 3)  # yes, guess-yes; unknown, no and guess-no are not metered
-
-_RDP_ESTABLISHED = f":{3389:04X} 01 "  # remote port and state, as the kernel writes them
 
 _Told = Mapping[Property, object]
 
@@ -68,10 +66,12 @@ class LinuxHost:
         )
 
     def rdp_peers(self) -> frozenset[str]:
-        """Empty also where the kernel's tables cannot be read. A forwarded port shows the
+        """Empty also where nobody can tell. A forwarded port shows the
         forwarder's address, often 127.0.0.1."""
-        tables = (text_of(self._root / "proc/net" / name) for name in ("tcp", "tcp6"))
-        return frozenset(peer for table in tables if table for peer in _peers(table))
+        if self._root == Path("/"):
+            with suppress(OSError):
+                return peers_by_netlink()
+        return peers_by_files(self._root)
 
     def close(self) -> None:
         self._bus.close()
@@ -119,18 +119,3 @@ def _memory_available(meminfo: Path) -> int | None:
             case ["MemAvailable:", kib, "kB"]:
                 return int(kib) >> 10
     return None
-
-
-def _peers(table: str) -> Iterator[str]:
-    """Of `sl local_address rem_address st …`: addresses are words in the host's byte order."""
-    for line in table.splitlines():
-        if _RDP_ESTABLISHED in line:
-            digits = line.split()[2].partition(":")[0]
-            words = [int(digits[at : at + 8], 16) for at in range(0, len(digits), 8)]
-            yield _plain(struct.pack(f"={len(words)}I", *words))
-
-
-def _plain(packed: bytes) -> str:
-    address = ipaddress.ip_address(packed)
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)

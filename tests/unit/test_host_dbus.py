@@ -1,0 +1,423 @@
+"""The Linux host by what services say on a real, private system bus. The services are scripted:
+they answer with the documented properties of NetworkManager, UPower and logind."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from jeepney import (  # type: ignore[import-untyped]  # it carries no types
+    HeaderFields,
+    Message,
+    MessageType,
+    new_error,
+    new_method_return,
+)
+from jeepney.bus_messages import message_bus  # type: ignore[import-untyped]
+from jeepney.io.blocking import (  # type: ignore[import-untyped]
+    DBusConnection,
+    open_dbus_connection,
+)
+
+from guestwake.hosts.dbus import Property, SystemBus
+from guestwake.hosts.linux import LinuxHost
+from guestwake.policy.words import Network
+
+CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>unix:path={folder}/bus</listen>
+  <servicedir>{folder}/services</servicedir>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>
+"""
+ROUTE = "Iface\n" + "eth0\t00000000\t010200C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n"
+
+NM = "org.freedesktop.NetworkManager"
+UPOWER = "org.freedesktop.UPower"
+LOGIND = "org.freedesktop.login1"
+ON_BATTERY = Property(UPOWER, "/org/freedesktop/UPower", UPOWER, "OnBattery")
+VERSION = Property(UPOWER, "/org/freedesktop/UPower", UPOWER, "DaemonVersion")
+
+Variant = tuple[str, object]
+
+
+@dataclass
+class FakeService:
+    """Scripted: answers Properties.Get out of a table, until it is told to hang or to die."""
+
+    name: str
+    path: str
+    interface: str
+    properties: dict[str, Variant]
+    hangs: bool = False
+    dies: bool = False
+    asked: int = 0
+    unanswered: list[Message] = field(default_factory=list)
+    connection: DBusConnection = None
+
+    def serve(self, address: str) -> None:
+        self.connection = open_dbus_connection(address)
+        self.connection.send_and_get_reply(message_bus.RequestName(self.name), timeout=5)
+        threading.Thread(target=self._answer_all, daemon=True).start()
+
+    def stop(self) -> None:
+        with suppress(OSError):
+            self.connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def wake_up(self) -> None:
+        """Answer what it left unanswered while it hung."""
+        self.hangs = False
+        for call in self.unanswered:
+            self.connection.send(self._answer(call))
+
+    def _answer_all(self) -> None:
+        with suppress(OSError):
+            while True:
+                call = self.connection.receive()
+                if call.header.message_type is MessageType.method_call:
+                    self._take(call)
+
+    def _take(self, call: Message) -> None:
+        self.asked += 1
+        if self.dies:
+            self.stop()
+        elif self.hangs:
+            self.unanswered.append(call)
+        else:
+            self.connection.send(self._answer(call))
+
+    def _answer(self, call: Message) -> Message:
+        fields = call.header.fields
+        expected = (self.path, "org.freedesktop.DBus.Properties", "Get")
+        interface, name = call.body
+        met = (
+            fields[HeaderFields.path],
+            fields[HeaderFields.interface],
+            fields[HeaderFields.member],
+        )
+        if met != expected or interface != self.interface or name not in self.properties:
+            return new_error(call, "org.freedesktop.DBus.Error.InvalidArgs")
+        return new_method_return(call, "v", (self.properties[name],))
+
+
+def network_manager(*, connectivity: int = 4, metered: int = 4) -> FakeService:
+    """NMConnectivityState: 0 unknown, 1 none, 2 portal, 3 limited, 4 full. NMMetered: 0 unknown,
+    1 yes, 2 no, 3 guess yes, 4 guess no."""
+    told: Mapping[str, Variant] = {"Connectivity": ("u", connectivity), "Metered": ("u", metered)}
+    return FakeService(NM, "/org/freedesktop/NetworkManager", NM, {"State": ("u", 70), **told})
+
+
+def upower(*, on_battery: bool = True) -> FakeService:
+    return FakeService(UPOWER, ON_BATTERY.path, UPOWER, {"OnBattery": ("b", on_battery)})
+
+
+def logind(*, goes_down: bool = True) -> FakeService:
+    told: dict[str, Variant] = {"PreparingForShutdown": ("b", goes_down)}
+    return FakeService(LOGIND, "/org/freedesktop/login1", f"{LOGIND}.Manager", told)
+
+
+@dataclass
+class Bus:
+    """A private dbus-daemon and a folder that stands for /: a desktop with a default route."""
+
+    folder: Path
+    address: str
+    cleanup: ExitStack
+    daemon: subprocess.Popen[str]
+    now: float = 0.0  # of the pretended clock
+
+    def serve(self, service: FakeService) -> FakeService:
+        service.serve(self.address)
+        self.cleanup.callback(service.stop)
+        return service
+
+    def host(self, *, patience: float = 10.0) -> LinuxHost:
+        """Patient unless silence is what the test is about: the machine may be busy."""
+        host = LinuxHost(self.folder, self.address, patience=patience)
+        self.cleanup.callback(host.close)
+        return host
+
+    def client(self, *, patience: float = 10.0) -> SystemBus:
+        """By the pretended clock, which stands unless the test moves it."""
+        client = SystemBus(self.address, patience=patience, monotonic=lambda: self.now)
+        self.cleanup.callback(client.close)
+        return client
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> Iterator[Bus]:
+    for path, text in {
+        "bus.conf": CONFIG.format(folder=tmp_path),
+        "proc/net/route": ROUTE,
+        "sys/class/net/eth0/flags": "0x1003",
+        "sys/class/net/eth0/operstate": "up",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    (tmp_path / "services").mkdir()
+    with ExitStack() as cleanup:
+        daemon, address = cleanup.enter_context(_bus_daemon(tmp_path / "bus.conf"))
+        yield Bus(tmp_path, address, cleanup, daemon)
+
+
+@contextmanager
+def _bus_daemon(config: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = ["dbus-daemon", f"--config-file={config}", "--nofork", "--print-address"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdout is not None
+        try:
+            yield daemon, daemon.stdout.readline().strip()  # printed once it listens
+        finally:
+            daemon.kill()
+
+
+@dataclass
+class DeafBus:
+    """Takes connections, may say something, and then never answers again."""
+
+    address: str
+    ear: socket.socket
+    first_words: bytes
+    callers: list[socket.socket] = field(default_factory=list)
+
+    def take_callers(self) -> None:
+        with suppress(OSError):
+            while True:
+                caller, _ = self.ear.accept()
+                self.callers.append(caller)
+                caller.send(self.first_words)
+
+
+@contextmanager
+def deaf_bus(folder: Path, first_words: bytes = b"") -> Iterator[DeafBus]:
+    with socket.socket(socket.AF_UNIX) as ear:
+        ear.bind(str(folder / "deaf"))
+        ear.listen()
+        bus = DeafBus(f"unix:path={folder}/deaf", ear, first_words)
+        threading.Thread(target=bus.take_callers, daemon=True).start()
+        yield bus
+        ear.shutdown(socket.SHUT_RDWR)
+        for caller in bus.callers:
+            caller.close()
+
+
+# --- what they say
+
+
+@pytest.mark.parametrize(
+    ("service", "network"),
+    [
+        (network_manager(metered=1), Network.METERED),
+        (network_manager(metered=3), Network.METERED),
+        (network_manager(metered=0), Network.UP),
+        (network_manager(metered=2), Network.UP),
+        (network_manager(metered=4), Network.UP),
+        (network_manager(connectivity=2), Network.DOWN),
+        (network_manager(connectivity=2, metered=1), Network.DOWN),
+        # The route is there though NetworkManager did not make it, or the Internet is not:
+        # an update server in the same building serves well.
+        (network_manager(connectivity=1, metered=0), Network.UP),
+        (network_manager(connectivity=3, metered=1), Network.METERED),
+    ],
+    ids=lambda value: str(value.properties) if isinstance(value, FakeService) else value,
+)
+def test_networkmanager_tells_metered_and_captive(
+    bus: Bus, service: FakeService, network: Network
+) -> None:
+    bus.serve(service)
+    assert bus.host().look(None).network is network
+
+
+def test_without_a_default_route_networkmanager_cannot_make_one(bus: Bus) -> None:
+    bus.serve(network_manager())
+    (bus.folder / "proc/net/route").write_text("Iface\n")
+    assert bus.host().look(None).network is Network.DOWN
+
+
+def test_upower_knows_better_than_the_kernels_files(bus: Bus) -> None:
+    bus.serve(upower(on_battery=True))
+    assert bus.host().look(None).on_ac_power is False
+
+
+def test_upower_is_believed_when_it_says_ac(bus: Bus) -> None:
+    _drain_a_battery(bus)
+    bus.serve(upower(on_battery=False))
+    assert bus.host().look(None).on_ac_power is True
+
+
+def test_logind_tells_that_the_host_goes_down_and_that_it_was_called_off(bus: Bus) -> None:
+    service = bus.serve(logind())
+    host = bus.host()
+    assert host.look(None).shutting_down is True
+    service.properties["PreparingForShutdown"] = ("b", False)
+    assert host.look(None).shutting_down is False
+
+
+def test_a_host_that_goes_down_goes_down_though_logind_is_gone_already(bus: Bus) -> None:
+    service = bus.serve(logind())
+    host = bus.host()
+    assert host.look(None).shutting_down is True
+    service.dies = True
+    assert host.look(None).shutting_down is True
+    assert host.look(None).shutting_down is True
+
+
+def test_one_connection_serves_all_looks(bus: Bus) -> None:
+    services = [bus.serve(service) for service in (network_manager(), upower(), logind())]
+    host = bus.host()
+    looks = {host.look(None) for _ in range(20)}
+    assert len(looks) == 1
+    assert [service.asked for service in services] == [40, 20, 20]
+    with open_dbus_connection(bus.address) as other:
+        names = other.send_and_get_reply(message_bus.ListNames(), timeout=5).body[0]
+    assert len([name for name in names if name.startswith(":")]) == len(services) + 2
+
+
+# --- when they do not
+
+
+def _drain_a_battery(bus: Bus) -> None:
+    for value, text in {"type": "Battery", "status": "Discharging"}.items():
+        file = bus.folder / "sys/class/power_supply/BAT0" / value
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+def test_a_bus_without_services_leaves_it_to_the_files(bus: Bus) -> None:
+    _drain_a_battery(bus)
+    facts = bus.host().look(None)
+    assert (facts.network, facts.on_ac_power, facts.shutting_down) == (Network.UP, False, False)
+
+
+def test_looking_starts_no_service(bus: Bus) -> None:
+    started = bus.folder / "started"
+    service = f"[D-BUS Service]\nName={UPOWER}\nExec=/bin/touch {started}\n"
+    (bus.folder / "services" / "upower.service").write_text(service)
+    bus.daemon.kill()
+    bus.daemon.wait()
+    (bus.folder / "bus").unlink()
+    with _bus_daemon(bus.folder / "bus.conf"):  # anew, so that it has read the service file
+        assert bus.host().look(None).on_ac_power is True
+    assert not started.exists()
+
+
+def test_a_service_that_hangs_delays_no_other_answer(bus: Bus) -> None:
+    _drain_a_battery(bus)
+    bus.serve(network_manager(metered=1))
+    hanging = bus.serve(upower(on_battery=False))
+    hanging.hangs = True
+    facts = bus.host(patience=1.0).look(None)
+    assert (facts.network, facts.on_ac_power) == (Network.METERED, False)
+
+
+def test_a_service_that_hung_is_left_alone_for_five_minutes(bus: Bus) -> None:
+    service = bus.serve(upower())
+    service.hangs = True
+    client = bus.client(patience=1.0)
+    assert client.ask([ON_BATTERY]) == {}
+    service.wake_up()
+    bus.now = 299
+    assert client.ask([ON_BATTERY]) == {}
+    assert service.asked == 1
+    bus.now = 301
+    assert client.ask([ON_BATTERY]) == {ON_BATTERY: True}
+
+
+def test_an_answer_that_comes_too_late_is_not_taken_for_another(bus: Bus) -> None:
+    service = bus.serve(upower(on_battery=True))
+    bus.serve(network_manager())
+    service.hangs = True
+    client = bus.client(patience=1.0)
+    connectivity = Property(NM, "/org/freedesktop/NetworkManager", NM, "Connectivity")
+    assert client.ask([ON_BATTERY, connectivity]) == {connectivity: 4}
+    service.wake_up()  # says "on battery", late
+    service.properties["OnBattery"] = ("b", False)
+    bus.now = 301
+    assert client.ask([ON_BATTERY]) == {ON_BATTERY: False}
+
+
+def test_a_service_that_dies_when_asked_is_an_absent_one(bus: Bus) -> None:
+    service = bus.serve(upower(on_battery=True))
+    service.dies = True
+    host = bus.host()
+    assert host.look(None).on_ac_power is True
+    bus.serve(upower(on_battery=True))
+    assert host.look(None).on_ac_power is False  # started anew by somebody, and asked again
+
+
+def test_a_property_that_a_service_does_not_know_spoils_no_other(bus: Bus) -> None:
+    bus.serve(upower())
+    assert bus.client().ask([VERSION, ON_BATTERY]) == {ON_BATTERY: True}
+
+
+def test_a_value_of_another_type_is_no_answer(bus: Bus) -> None:
+    service = bus.serve(upower())
+    service.properties["OnBattery"] = ("s", "yes")
+    assert bus.host().look(None).on_ac_power is True
+
+
+def test_a_bus_that_is_started_anew_is_found_again(bus: Bus) -> None:
+    host = bus.host()
+    bus.serve(upower(on_battery=True))
+    assert host.look(None).on_ac_power is False
+    bus.daemon.kill()
+    bus.daemon.wait()
+    assert host.look(None).on_ac_power is True
+    (bus.folder / "bus").unlink()
+    with _bus_daemon(bus.folder / "bus.conf"):
+        bus.serve(upower(on_battery=True))
+        assert host.look(None).on_ac_power is False
+
+
+OK = b"OK 0123456789abcdef0123456789abcdef\r\n"
+
+
+@pytest.mark.parametrize("first_words", [b"", OK], ids=["at once", "after the greeting"])
+def test_a_bus_that_hangs_is_asked_once_in_five_minutes(tmp_path: Path, first_words: bytes) -> None:
+    clock = [0.0]
+    with deaf_bus(tmp_path, first_words) as bus:
+        client = SystemBus(bus.address, patience=0.2, monotonic=lambda: clock[0])
+        for clock[0] in (0.0, 1.0, 299.0, 301.0, 400.0):
+            assert client.ask([ON_BATTERY]) == {}
+        assert len(bus.callers) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"REJECTED EXTERNAL\r\n",
+        OK + b"\xff" * 64,
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    ],
+    ids=["refuses", "babbles", "is none"],
+)
+def test_a_bus_that_talks_nonsense_is_no_bus(tmp_path: Path, words: bytes) -> None:
+    with deaf_bus(tmp_path, words) as bus:
+        assert LinuxHost(tmp_path, bus.address, patience=0.5).look(None).on_ac_power is True
+
+
+@pytest.mark.parametrize("address", ["unix:path=/nowhere/bus", "tcp:host=localhost", "nonsense"])
+def test_an_address_where_nobody_is_costs_nothing(tmp_path: Path, address: str) -> None:
+    assert LinuxHost(tmp_path, address).look(None).on_ac_power is True
+
+
+def test_without_a_bus_jeepney_is_not_even_loaded() -> None:
+    code = (
+        "import pathlib, sys; from guestwake.hosts.linux import LinuxHost; "
+        "LinuxHost(pathlib.Path('/nowhere')).look('/'); sys.exit('jeepney' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
