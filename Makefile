@@ -18,21 +18,21 @@ demo:  ## a real hibernated guest is woken, updated by its own update client, pu
 
 test:  ## one real pass of every story, with real guests (about ten minutes)
 	@tools/bootstrap --lab
-	@$(PYTHON) -m tests.lab.image
+	@PYTHONPATH=tests $(PYTHON) -m lab.image
 	@echo "test: the log is $(CURDIR)/.cache/test.log"
 	@$(LAB) -m pytest -m "not full" 2>&1 | tee .cache/test.log
 
 test-all:  ## the full matrix
 	@tools/bootstrap --lab
-	@$(PYTHON) -m tests.lab.image
+	@PYTHONPATH=tests $(PYTHON) -m lab.image
 	@echo "test-all: the log is $(CURDIR)/.cache/test-all.log"
 	@$(LAB) -m pytest 2>&1 | tee .cache/test-all.log
 
 check:  ## lint, types and the tests that need no guest (a minute)
 	@tools/bootstrap
-	@.venv/bin/ruff check . $(SCRIPTS)
-	@.venv/bin/ruff format --check . $(SCRIPTS)
-	@.venv/bin/mypy
+	@$(PYTHON) -m ruff check . $(SCRIPTS)
+	@$(PYTHON) -m ruff format --check . $(SCRIPTS)
+	@$(PYTHON) -m mypy
 	@$(PYTHON) -m pytest -m "not full and not qemu"
 
 bench:  ## the figures of docs/performance.md
