@@ -322,7 +322,8 @@ def test_a_real_connection_is_seen_while_it_stands(
 
 def _server(family: socket.AddressFamily, address: str) -> socket.socket:
     try:
-        return socket.create_server((address, 3389), family=family)
+        dual = "ffff" in address
+        return socket.create_server((address, 3389), family=family, dualstack_ipv6=dual)
     except OSError as err:
         if err.errno not in (errno.EADDRINUSE, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
             raise
