@@ -181,6 +181,7 @@ class WakeRun:
     start: str | None = None  # identity of the start that is ours
     kept_memory: bool = True  # it came back from memory, with whatever sessions it had
     woke: Deadline | None = None
+    first_awake: Deadline | None = None  # of all the times that this run woke it
     told: bool = False
     early_viewers: frozenset[str] = frozenset()
     used: bool = False

@@ -251,6 +251,8 @@ def _waking(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
         return over(run, facts, Why.IMAGE_UNUSABLE)
     if facts.told_to_stop or facts.removed:
         return over(run, facts, Why.STOPPED_BEFORE_WAKE)
+    if facts.done is not None:
+        return wait(run, Why.WAKES, now, LOOK_SOON)
     waiting = replace(
         run,
         phase=Phase.WAITING,
@@ -278,6 +280,7 @@ def _awake(run: WakeRun, facts: Facts, now: Now) -> Step:
         why=Why.HOLDS,
         start=facts.start.id if facts.start else None,
         woke=now.after(timedelta(0)),
+        first_awake=run.first_awake or now.after(timedelta(0)),
         parked=None,
         parking=None,
         tries=0,

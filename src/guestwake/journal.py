@@ -1,0 +1,481 @@
+"""What must survive: open runs, windows had, history, holds, events. SQLite, WAL, synchronous.
+
+One file, written by whoever runs a wake run and read by all that reports. The decision of a pass
+is made inside `turn()`, so that two managers never count the same room twice. The format has a
+version since its first day; `_MIGRATIONS` brings an older file up to date.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from guestwake.policy.due import Ledger
+from guestwake.policy.run import Prior, WakeRun, Why
+from guestwake.policy.wake import MISSED
+from guestwake.record import RecordError, dump_run, load_run
+
+_APPLICATION_ID = 0x47575731  # "GWW1"
+_LOCKED_FOR = 10.0  # seconds to wait for another writer; each holds the file for milliseconds
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+
+_MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE run (workspace TEXT PRIMARY KEY, run TEXT NOT NULL, memory INTEGER NOT NULL);
+    CREATE TABLE window (
+        workspace TEXT NOT NULL, date TEXT NOT NULL, why TEXT NOT NULL, ends TEXT NOT NULL,
+        available INTEGER NOT NULL, PRIMARY KEY (workspace, date));
+    CREATE TABLE history (
+        id INTEGER PRIMARY KEY, workspace TEXT NOT NULL, token TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL, dates TEXT NOT NULL, prior TEXT, why TEXT NOT NULL,
+        began TEXT NOT NULL, woke TEXT, ended TEXT NOT NULL, used INTEGER NOT NULL,
+        crashes INTEGER NOT NULL, restarts INTEGER NOT NULL);
+    CREATE TABLE event (
+        id INTEGER PRIMARY KEY, at TEXT NOT NULL, workspace TEXT NOT NULL, token TEXT NOT NULL,
+        why TEXT NOT NULL, detail TEXT NOT NULL);
+    CREATE TABLE standing (
+        workspace TEXT PRIMARY KEY, since TEXT NOT NULL, why TEXT NOT NULL, detail TEXT NOT NULL);
+    CREATE TABLE hold (
+        id INTEGER PRIMARY KEY, workspace TEXT NOT NULL, until TEXT NOT NULL,
+        reason TEXT NOT NULL);
+    CREATE TABLE pause (workspace TEXT PRIMARY KEY, until TEXT NOT NULL);
+    CREATE TABLE owed_off (workspace TEXT PRIMARY KEY);
+    CREATE INDEX event_at ON event (workspace, at);
+    """,
+)
+
+
+class JournalError(Exception):
+    """The journal cannot be read or written: a sentence with its remedy."""
+
+
+class JournalDamaged(JournalError):
+    """The file is there and is no journal of ours, or no longer one."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    workspace: str  # UUID
+    run: WakeRun
+    memory: int  # MiB
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One wake run that is over."""
+
+    workspace: str
+    kind: str
+    dates: tuple[date, ...]
+    prior: Prior | None
+    why: Why
+    began: datetime
+    woke: datetime | None
+    ended: datetime
+    used: bool
+    crashes: int
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    at: datetime
+    workspace: str
+    why: Why
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    until: datetime
+    reason: str
+
+
+class Journal:
+    """Open with `Journal(path)` to write, `Journal(path, readonly=True)` to report."""
+
+    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        self.path = path
+        with _translated(path):
+            self._db = _connect(path, readonly=readonly)
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """One transaction; other writers wait. Rolled back where the body raises."""
+        with _translated(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        with _translated(self.path):
+            self._db.execute("COMMIT")
+
+    # open runs
+
+    def run(self, workspace: str) -> WakeRun | None:
+        """Raises JournalDamaged where the record cannot be understood."""
+        row = self._one("SELECT run FROM run WHERE workspace = ?", workspace)
+        return self._load(row[0]) if row else None
+
+    def open_runs(self) -> list[OpenRun]:
+        """All of them; a record that cannot be understood is its own workspace's trouble."""
+        found = []
+        for workspace, text, memory in self._all("SELECT workspace, run, memory FROM run"):
+            try:
+                found.append(OpenRun(workspace, load_run(text), memory))
+            except RecordError:
+                continue
+        return found
+
+    def save(self, workspace: str, run: WakeRun, *, memory: int) -> None:
+        self._do(
+            "INSERT INTO run VALUES (?, ?, ?) ON CONFLICT (workspace) DO UPDATE"
+            " SET run = excluded.run, memory = excluded.memory WHERE run <> excluded.run",
+            workspace,
+            dump_run(run),
+            memory,
+        )
+
+    def finish(self, workspace: str, run: WakeRun, why: Why, at: datetime) -> None:
+        """The run is over: one history row, its dates' windows, and no open run any more."""
+        with self._together():
+            self._do("DELETE FROM run WHERE workspace = ?", workspace)
+            if why not in MISSED:
+                self._windows(workspace, run, why)
+            self._do("DELETE FROM owed_off WHERE workspace = ?", workspace)
+            if run.owed_off:
+                self._do("INSERT INTO owed_off VALUES (?)", workspace)
+            self._do(
+                "INSERT OR IGNORE INTO history (workspace, token, kind, dates, prior, why, began,"
+                " woke, ended, used, crashes, restarts)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                workspace,
+                run.token,
+                run.kind.value,
+                " ".join(day.isoformat() for day in run.dates),
+                run.prior.value if run.prior else None,
+                why.value,
+                run.chain[0].opens.isoformat(),
+                run.first_awake.wall.isoformat() if run.first_awake else None,
+                at.isoformat(),
+                run.used,
+                run.crashes,
+                run.restarts,
+            )
+
+    def _windows(self, workspace: str, run: WakeRun, why: Why) -> None:
+        available = run.first_awake is not None or why is Why.WATCHED
+        for opening in run.chain[-len(run.dates) :] if run.dates else ():
+            self._do(
+                "INSERT OR REPLACE INTO window VALUES (?, ?, ?, ?, ?)",
+                workspace,
+                opening.date.isoformat(),
+                why.value,
+                opening.ends.isoformat(),
+                available,
+            )
+
+    def is_known(self, token: str) -> bool:
+        """Whether a run of that name was ever finished here."""
+        return self._one("SELECT 1 FROM history WHERE token = ?", token) is not None
+
+    # windows
+
+    def ledger(self, workspace: str, added: datetime) -> Ledger:
+        rows = self._all("SELECT date FROM window WHERE workspace = ?", workspace)
+        done = {date.fromisoformat(day) for (day,) in rows}
+        return Ledger(
+            done=frozenset(done),
+            added=added,
+            last_window=self.last_window(workspace),
+            paused_until=self.paused_until(workspace),
+        )
+
+    def last_window(self, workspace: str) -> datetime | None:
+        """End of the last window in which the VM was available; None: there was none."""
+        row = self._one("SELECT max(ends) FROM window WHERE workspace = ? AND available", workspace)
+        return _instant(row[0]) if row and row[0] else None
+
+    def skip(self, workspace: str, day: date, ends: datetime) -> None:
+        self._do(
+            "INSERT OR REPLACE INTO window VALUES (?, ?, 'skipped', ?, 0)",
+            workspace,
+            day.isoformat(),
+            ends.isoformat(),
+        )
+
+    def unskip(self, workspace: str, day: date) -> bool:
+        """Whether that date had been skipped."""
+        return bool(
+            self._do(
+                "DELETE FROM window WHERE workspace = ? AND date = ? AND why = 'skipped'",
+                workspace,
+                day.isoformat(),
+            )
+        )
+
+    def skipped(self, workspace: str) -> frozenset[date]:
+        rows = self._all(
+            "SELECT date FROM window WHERE workspace = ? AND why = 'skipped'", workspace
+        )
+        return frozenset(date.fromisoformat(day) for (day,) in rows)
+
+    def pause(self, workspace: str, until: datetime) -> None:
+        """`until` FOR_EVER: until resumed."""
+        self._do("INSERT OR REPLACE INTO pause VALUES (?, ?)", workspace, until.isoformat())
+
+    def resume(self, workspace: str) -> bool:
+        """Whether it was paused."""
+        return bool(self._do("DELETE FROM pause WHERE workspace = ?", workspace))
+
+    def paused_until(self, workspace: str) -> datetime | None:
+        row = self._one("SELECT until FROM pause WHERE workspace = ?", workspace)
+        return _instant(row[0]) if row else None
+
+    def owed_off(self, workspace: str) -> bool:
+        """It was left saved and should really be off."""
+        return self._one("SELECT 1 FROM owed_off WHERE workspace = ?", workspace) is not None
+
+    # holds
+
+    def hold(self, workspace: str, until: datetime, reason: str) -> None:
+        self._do(
+            "INSERT INTO hold (workspace, until, reason) VALUES (?, ?, ?)",
+            workspace,
+            until.isoformat(),
+            reason,
+        )
+
+    def release(self, workspace: str) -> int:
+        """How many holds there were."""
+        return self._do("DELETE FROM hold WHERE workspace = ?", workspace)
+
+    def holds(self, workspace: str, now: datetime) -> list[Hold]:
+        rows = self._all("SELECT until, reason FROM hold WHERE workspace = ?", workspace)
+        holds = [Hold(_instant(until), reason) for until, reason in rows]
+        return [hold for hold in holds if hold.until > now]
+
+    # events
+
+    def tell(self, workspace: str, token: str, why: Why, at: datetime, detail: str = "") -> None:
+        self._do(
+            "INSERT INTO event (at, workspace, token, why, detail) VALUES (?, ?, ?, ?, ?)",
+            at.isoformat(),
+            workspace,
+            token,
+            why.value,
+            detail,
+        )
+
+    def was_told(self, token: str, whys: Sequence[Why]) -> bool:
+        marks = ", ".join("?" * len(whys))
+        names = [why.value for why in whys]
+        return (
+            self._one(f"SELECT 1 FROM event WHERE token = ? AND why IN ({marks})", token, *names)
+            is not None
+        )
+
+    def stand(self, workspace: str, why: Why, since: datetime, detail: str) -> None:
+        """A standing event: stays until what it tells of has ended."""
+        self._do(
+            "INSERT INTO standing VALUES (?, ?, ?, ?) ON CONFLICT (workspace) DO UPDATE"
+            " SET why = excluded.why, detail = excluded.detail"
+            " WHERE why <> excluded.why OR detail <> excluded.detail",
+            workspace,
+            since.isoformat(),
+            why.value,
+            detail,
+        )
+
+    def unstand(self, workspace: str) -> None:
+        self._do("DELETE FROM standing WHERE workspace = ?", workspace)
+
+    def standing(self, workspace: str) -> EventRow | None:
+        row = self._one(
+            "SELECT since, workspace, why, detail FROM standing WHERE workspace = ?", workspace
+        )
+        return _event(row) if row else None
+
+    def events(self, workspace: str | None = None, *, most: int = 100) -> list[EventRow]:
+        """The latest, oldest of them first."""
+        rows = self._all(
+            "SELECT at, workspace, why, detail FROM event WHERE ? IS NULL OR workspace = ?"
+            " ORDER BY id DESC LIMIT ?",
+            workspace,
+            workspace,
+            most,
+        )
+        return [_event(row) for row in reversed(rows)]
+
+    def history(self, workspace: str | None = None, *, most: int = 50) -> list[HistoryRow]:
+        """The latest, oldest of them first."""
+        rows = self._all(
+            "SELECT workspace, kind, dates, prior, why, began, woke, ended, used, crashes,"
+            " restarts FROM history WHERE ? IS NULL OR workspace = ? ORDER BY id DESC LIMIT ?",
+            workspace,
+            workspace,
+            most,
+        )
+        return [_history(row) for row in reversed(rows)]
+
+    def forget(self, workspace: str) -> None:
+        """Everything of a workspace that was taken off, but its history and events."""
+        with self._together():
+            for table in ("run", "window", "standing", "hold", "pause", "owed_off"):
+                self._do(f"DELETE FROM {table} WHERE workspace = ?", workspace)
+
+    # below
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        if self._db.in_transaction:
+            yield
+        else:
+            with self.turn():
+                yield
+
+    def _do(self, statement: str, *values: object) -> int:
+        with _translated(self.path):
+            return self._db.execute(statement, values).rowcount
+
+    def _one(self, statement: str, *values: object) -> tuple[Any, ...] | None:
+        with _translated(self.path):
+            row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
+            return row
+
+    def _all(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        with _translated(self.path):
+            return self._db.execute(statement, values).fetchall()
+
+    def _load(self, text: str) -> WakeRun:
+        try:
+            return load_run(text)
+        except RecordError as err:
+            raise JournalDamaged(f"{self.path}: {err}") from err
+
+
+def set_aside(path: Path, at: datetime) -> Path:
+    """Rename a damaged journal, its WAL with it, so that a new one can begin. Nothing of it is
+    deleted; the new name is returned, to be reported."""
+    name = path.with_name(f"{path.name}.damaged-{at:%Y%m%dT%H%M%S}")
+    for suffix in ("-wal", "-shm"):
+        beside = path.with_name(path.name + suffix)
+        if beside.exists():
+            beside.rename(name.with_name(name.name + suffix))
+    path.rename(name)
+    return name
+
+
+def _connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
+    if readonly:
+        return _connect_readonly(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(path, timeout=_LOCKED_FOR, isolation_level=None)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        _check(db, path)
+        _migrate(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _connect_readonly(path: Path) -> sqlite3.Connection:
+    if not path.exists():
+        db = sqlite3.connect(":memory:", isolation_level=None)
+        _migrate(db, path)
+        return db
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_LOCKED_FOR, isolation_level=None
+    )
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version != len(_MIGRATIONS):
+        db.close()
+        raise JournalError(_other_version(path, version))
+    return db
+
+
+def _check(db: sqlite3.Connection, path: Path) -> None:
+    (answer,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if answer != "ok":
+        raise JournalDamaged(f"{path}: {answer}")
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(_MIGRATIONS):
+        raise JournalError(_other_version(path, version))
+    for number, statements in enumerate(_MIGRATIONS[version:], start=version + 1):
+        db.executescript(
+            f"BEGIN IMMEDIATE; {statements} PRAGMA user_version = {number};"
+            f" PRAGMA application_id = {_APPLICATION_ID}; COMMIT;"
+        )
+
+
+def _other_version(path: Path, version: int) -> str:
+    return (
+        f"{path}: is of format {version}, this Guestwake knows up to {len(_MIGRATIONS)}. "
+        "Use the newer Guestwake that wrote it."
+    )
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as err:
+        raise JournalError(f"{path}: {err}. {_remedy(err)}") from err
+    except sqlite3.DatabaseError as err:
+        raise JournalDamaged(f"{path}: {err}") from err
+    except OSError as err:
+        raise JournalError(f"{path}: {err.strerror}. Is its folder there and yours?") from err
+
+
+def _remedy(err: sqlite3.OperationalError) -> str:
+    code = getattr(err, "sqlite_errorcode", 0) & 0xFF
+    return {
+        sqlite3.SQLITE_BUSY: "Another program keeps it locked; end that one, then try again.",
+        sqlite3.SQLITE_READONLY: "It cannot be written by this user, or its disk is read-only.",
+        sqlite3.SQLITE_CANTOPEN: "It cannot be opened by this user: run as its owner, or as root.",
+        sqlite3.SQLITE_FULL: "The disk is full: make room, then try again.",
+        sqlite3.SQLITE_IOERR: "The disk below it fails.",
+    }.get(code, "Is it a journal of Guestwake's?")
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _event(row: Sequence[Any]) -> EventRow:
+    at, workspace, why, detail = row
+    return EventRow(_instant(at), workspace, Why(why), detail)
+
+
+def _history(row: Sequence[Any]) -> HistoryRow:
+    workspace, kind, dates, prior, why, began, woke, ended, used, crashes, restarts = row
+    return HistoryRow(
+        workspace=workspace,
+        kind=kind,
+        dates=tuple(date.fromisoformat(day) for day in dates.split()),
+        prior=Prior(prior) if prior else None,
+        why=Why(why),
+        began=_instant(began),
+        woke=_instant(woke) if woke else None,
+        ended=_instant(ended),
+        used=bool(used),
+        crashes=int(crashes),
+        restarts=int(restarts),
+    )

@@ -1,0 +1,88 @@
+"""A wake run as JSON text and back: for the journal, and for the mark in the VM's metadata.
+
+Works from the types of the dataclasses, so a new field needs nothing here as long as it has a
+default: older text simply lacks it, and a field that is unknown here is left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from datetime import date, datetime, timedelta
+from enum import Enum
+from functools import cache
+from typing import Any
+
+from guestwake.policy.run import WakeRun
+
+
+class RecordError(ValueError):
+    """Text that is no wake run of ours."""
+
+
+def dump_run(run: WakeRun) -> str:
+    return json.dumps(_plain(run), separators=(",", ":"), sort_keys=True)
+
+
+def load_run(text: str) -> WakeRun:
+    """Raises RecordError on anything that `dump_run` would not have written."""
+    try:
+        run = _typed(WakeRun, json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
+        raise RecordError(f"not the record of a wake run: {err}") from err
+    if not isinstance(run, WakeRun):
+        raise RecordError("not the record of a wake run")
+    return run
+
+
+def _plain(value: object) -> Any:
+    match value:
+        case Enum():
+            return value.value
+        case datetime() | date():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case frozenset():
+            return sorted(value)
+        case tuple():
+            return [_plain(each) for each in value]
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = dataclasses.fields(value)
+            return {field.name: _plain(getattr(value, field.name)) for field in fields}
+        case _:
+            return value
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _typed(kind: Any, value: Any) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        (present,) = (each for each in arguments if each is not types.NoneType)
+        return None if value is None else _typed(present, value)
+    if origin is tuple:
+        return tuple(_typed(arguments[0], each) for each in value)
+    if origin is frozenset:
+        return frozenset(_typed(arguments[0], each) for each in value)
+    if dataclasses.is_dataclass(kind):
+        made: Any = kind
+        hints = _hints(made)
+        known = {name: each for name, each in value.items() if name in hints}
+        return made(**{name: _typed(hints[name], each) for name, each in known.items()})
+    if kind is timedelta:
+        return timedelta(seconds=value)
+    if kind in (datetime, date):
+        return kind.fromisoformat(value)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(value)
+    if kind is float:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value

@@ -1,0 +1,106 @@
+"""The VMs that Guestwake has been told to look after: one small file each (opt-in).
+
+Apart from the journal, so that a damaged journal forgets nobody. Files are written whole to a
+temporary name, synced and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from guestwake.hypervisors.api import Vm
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """`owner`: a host user, whose settings and logon count; None: the system.
+    `removing`: to be taken off once its run has put it back."""
+
+    name: str
+    uuid: str
+    uri: str
+    owner: str | None
+    added: datetime
+    memory: int  # MiB
+    image_folder: str | None
+    removing: bool = False
+
+    @property
+    def vm(self) -> Vm:
+        return Vm(self.uuid, self.name)
+
+
+class WorkspaceError(Exception):
+    """A sentence with its remedy."""
+
+
+class UnknownWorkspace(WorkspaceError):
+    pass
+
+
+class Workspaces:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def all(self) -> list[Workspace]:
+        """By name. A file that cannot be read raises WorkspaceError that names it."""
+        if not self._folder.is_dir():
+            return []
+        found = [self._read(path) for path in sorted(self._folder.glob("*.json"))]
+        return sorted(found, key=lambda workspace: workspace.name)
+
+    def find(self, name_or_uuid: str) -> Workspace:
+        """Raises UnknownWorkspace."""
+        known = self.all()
+        for workspace in known:
+            if name_or_uuid in (workspace.name, workspace.uuid):
+                return workspace
+        raise UnknownWorkspace(_unknown(name_or_uuid, known))
+
+    def write(self, workspace: Workspace) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(workspace.uuid)
+        draft = path.with_suffix(".new")
+        values = asdict(workspace) | {"added": workspace.added.isoformat()}
+        with draft.open("w") as file:
+            json.dump(values, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)
+
+    def forget(self, workspace: Workspace) -> None:
+        self._path(workspace.uuid).unlink(missing_ok=True)
+
+    def _path(self, uuid: str) -> Path:
+        return self._folder / f"{uuid}.json"
+
+    def _read(self, path: Path) -> Workspace:
+        try:
+            values = json.loads(path.read_text())
+            values["added"] = datetime.fromisoformat(values["added"])
+            return Workspace(**values)
+        except (OSError, ValueError, KeyError, TypeError) as err:
+            raise WorkspaceError(
+                f"{path}: cannot be read as a workspace: {err}. "
+                "Put it right, or delete it and add the workspace again."
+            ) from err
+
+
+def _unknown(name: str, known: Iterable[Workspace]) -> str:
+    import difflib
+
+    names = [workspace.name for workspace in known]
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"there is no workspace '{name}'. Did you mean '{close[0]}'?"
+    if names:
+        return f"there is no workspace '{name}'. There are: {', '.join(names)}."
+    return (
+        f"there is no workspace '{name}', nor any other yet. "
+        f"'guestwake workspace add {name}' adds the VM of that name."
+    )
