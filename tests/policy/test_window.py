@@ -182,6 +182,22 @@ def test_a_window_opened_before_the_clock_went_back_over_midnight_is_open() -> N
     instant = utc("2010-11-07T02:40")
     assert local_date(rule, instant) == date(2010, 11, 6)
     assert open_at(rule, instant) == at("2010-11-07", rule)
+    assert list(openings(rule, instant, instant + SECOND)) == [at("2010-11-07", rule)]
+
+
+def test_a_window_may_have_opened_two_dates_ago() -> None:
+    rule = schedule("Pacific/Apia", "12:00", minutes=1440)
+    instant = utc("2011-12-30T18:00")
+    assert local_date(rule, instant) == date(2011, 12, 31)
+    assert open_at(rule, instant) == at("2011-12-29", rule)
+    assert list(openings(rule, instant, instant + SECOND)) == [at("2011-12-29", rule)]
+
+
+def test_a_shift_of_days_is_looked_through() -> None:
+    rule = schedule(shift=5 * 1440)
+    window = at("2026-06-01", rule)
+    assert local_date(rule, window.opens) == date(2026, 6, 6)
+    assert list(openings(rule, window.opens, window.ends)) == [window]
 
 
 def test_openings_overlap_the_span_and_do_not_just_touch_it() -> None:
