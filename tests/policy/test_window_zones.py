@@ -131,7 +131,7 @@ def agree(zone: Truth, days: list[date], schedule: Schedule) -> None:
         assert earlier.ends <= later.opens, (zone.zone.key, schedule)
 
 
-@pytest.mark.parametrize("duration", [240, 1440])
+@pytest.mark.parametrize("duration", [240, 1439, 1440])
 def test_every_zone_has_one_window_on_each_date_around_its_changes(duration: int) -> None:
     seen = 0
     for key in ZONES:
@@ -159,7 +159,9 @@ def test_every_zone_has_a_window_on_ordinary_days_too() -> None:
 schedules = st.builds(
     Schedule,
     time=st.times(max_value=time(23, 59)).map(lambda at: at.replace(second=0, microsecond=0)),
-    duration=st.one_of(st.just(1440), st.integers(0, 1440)).map(lambda n: n * MINUTE),
+    duration=st.one_of(st.just(1440), st.integers(1320, 1440), st.integers(0, 1440)).map(
+        lambda n: n * MINUTE
+    ),
     days=st.one_of(st.just(EVERY_DAY), st.frozensets(st.integers(0, 6))),
     zone=st.sampled_from(ZONES).map(ZoneInfo),
     shift=st.one_of(st.just(0), st.integers(0, 5000)).map(lambda n: n * MINUTE),
