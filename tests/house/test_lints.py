@@ -1,0 +1,38 @@
+"""The linters of this house, each as a test: what they say is what the failure shows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _python_scripts() -> list[str]:
+    """Python without the name's ending, which ruff does not find by itself."""
+    files = (file for file in sorted((ROOT / "tools").iterdir()) if file.is_file())
+    return [str(file) for file in files if not file.suffix and _speaks_python(file)]
+
+
+def _speaks_python(file: Path) -> bool:
+    with file.open("rb") as text:
+        first = text.readline()
+    return first.startswith(b"#!") and b"python" in first
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(["ruff", "check", ".", *_python_scripts()], id="ruff check"),
+        pytest.param(["ruff", "format", "--check", ".", *_python_scripts()], id="ruff format"),
+        pytest.param(["mypy", "--strict"], id="mypy"),
+    ],
+)
+def test_the_linters_have_nothing_to_say(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
