@@ -45,6 +45,8 @@ _MIGRATIONS: tuple[str, ...] = (
         reason TEXT NOT NULL);
     CREATE TABLE pause (workspace TEXT PRIMARY KEY, until TEXT NOT NULL);
     CREATE TABLE owed_off (workspace TEXT PRIMARY KEY);
+    CREATE TABLE note (
+        id INTEGER PRIMARY KEY, at TEXT NOT NULL, event INTEGER NOT NULL, detail TEXT NOT NULL);
     CREATE INDEX event_at ON event (workspace, at);
     """,
 )
@@ -277,6 +279,17 @@ class Journal:
             why.value,
             detail,
         )
+
+    def note(self, event: int, at: datetime, detail: str) -> None:
+        """An event of no workspace, by its id."""
+        self._do(
+            "INSERT INTO note (at, event, detail) VALUES (?, ?, ?)", at.isoformat(), event, detail
+        )
+
+    def notes(self, *, most: int = 20) -> list[tuple[datetime, int, str]]:
+        """The latest, oldest of them first."""
+        rows = self._all("SELECT at, event, detail FROM note ORDER BY id DESC LIMIT ?", most)
+        return [(_instant(at), event, detail) for at, event, detail in reversed(rows)]
 
     def was_told(self, token: str, whys: Sequence[Why]) -> bool:
         marks = ", ".join("?" * len(whys))

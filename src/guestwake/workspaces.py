@@ -62,6 +62,13 @@ class Workspaces:
                 return workspace
         raise UnknownWorkspace(_unknown(name_or_uuid, known))
 
+    def is_removing(self, workspace: Workspace) -> bool:
+        """Whether it is being taken off, or its file is gone."""
+        try:
+            return self._read(self._path(workspace.uuid)).removing
+        except WorkspaceError:
+            return not self._path(workspace.uuid).exists()
+
     def write(self, workspace: Workspace) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(workspace.uuid)

@@ -108,6 +108,13 @@ class TellsViewers(Protocol):
 
 
 @runtime_checkable
+class TellsAddresses(Protocol):
+    def addresses(self, vm: Vm) -> frozenset[str]:
+        """IP addresses of the guest as the host knows them (leases, ARP), not as the guest says."""
+        ...
+
+
+@runtime_checkable
 class MarksStart(Protocol):
     """Live metadata that goes with this start of the VM: second witness of "woken by us"."""
 

@@ -6,7 +6,6 @@ run, which may. A damaged store is reported and counts as empty.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,20 +20,25 @@ _VERSION = 1
 Kept = Mapping[str, tuple[Entry, ...]]  # by the name of the part: a file, a registry key
 
 
-def read(state: Path) -> tuple[Kept, tuple[Problem, ...]]:
+def read(state: Path) -> tuple[Kept | None, tuple[Problem, ...]]:
+    """None: there is something, and it is damaged."""
     file = state / FILE
+    if not os.path.lexists(file):
+        return {}, ()
+    import json  # 5 ms: only where there is a machine policy
+
     try:
         return _decoded(json.loads(file.read_bytes())), ()
-    except FileNotFoundError:
-        return {}, ()
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
         why = err.strerror if isinstance(err, OSError) else "it is damaged"
         sentence = f"the last good policy cannot be read ({why}); broken policies have none"
-        return {}, (Problem(str(file), None, sentence),)
+        return None, (Problem(str(file), None, sentence),)
 
 
 def write(state: Path, kept: Kept) -> tuple[Problem, ...]:
     """Whole or not at all, also when the host dies meanwhile."""
+    import json
+
     file = state / FILE
     new = file.with_suffix(f".{os.getpid()}")
     try:
@@ -54,12 +58,8 @@ def write(state: Path, kept: Kept) -> tuple[Problem, ...]:
 def _encoded(kept: Kept) -> object:
     return {
         "version": _VERSION,
-        "files": {name: [list(_fields(entry)) for entry in kept[name]] for name in kept},
+        "files": {name: list(kept[name]) for name in kept},
     }
-
-
-def _fields(entry: Entry) -> tuple[object, ...]:
-    return entry.section, entry.name, entry.raw, entry.place, entry.spelling
 
 
 def _decoded(stored: Any) -> Kept:
@@ -71,7 +71,8 @@ def _decoded(stored: Any) -> Kept:
 
 
 def _entry(section: str | None, name: str, raw: object, place: str, spelling: str) -> Entry:
-    if not all(isinstance(text, str) for text in (section or "", name, place, spelling)):
+    texts = (name, place, spelling) if section is None else (section, name, place, spelling)
+    if not all(isinstance(text, str) for text in texts):
         raise TypeError("not text")
     return Entry(section, name, raw, place, spelling)
 

@@ -43,8 +43,7 @@ class SettingsError(Exception):
         self.problems = tuple(problems)
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a value came from."""
 
     layer: Layer
@@ -57,8 +56,7 @@ class Origin:
         return words + (" (stands in for a broken value of the policy)" if self.stands_in else "")
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     value: object
     origin: Origin
 
@@ -76,7 +74,7 @@ class Layers:
     _source: Source
     _signature: object
     _kept: Kept
-    _stored: Kept
+    _stored: Kept | None
 
     def changed(self) -> bool:
         """Whether a file was changed since, without reading one. Then `load` again."""
@@ -90,8 +88,7 @@ class Layers:
         return last_good.write(self.paths.state, self._kept)
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """The settings of one workspace. `origins` by CamelCase name, every setting is there."""
 
     limits: Limits
@@ -116,7 +113,7 @@ def load(paths: Paths, owner: str | None, source: Source | None = None) -> Layer
     stored, problems = last_good.read(paths.state)
     judged = {layer: [_judge(part) for part in source.parts(layer)] for layer in SEARCHED}
     policy = judged[Layer.MACHINE_POLICY]
-    held = _hold(policy, stored)
+    held = _hold(policy, stored or {})
     judged[Layer.MACHINE_POLICY] = held
     barred = _barred(held)
     return Layers(
@@ -132,8 +129,7 @@ def load(paths: Paths, owner: str | None, source: Source | None = None) -> Layer
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
+class _Judged(NamedTuple):
     """A part with its values sorted into good and bad. `held`: those of `good` that are the
     last good ones and stand in."""
 
@@ -190,7 +186,7 @@ def _hold_part(
     else:
         last = {**anywhere, **own}
         held = {spot: last[spot] for spot in part.bad if spot in last}
-    return replace(part, good={**part.good, **held}, held=frozenset(held))
+    return part._replace(good={**part.good, **held}, held=frozenset(held))
 
 
 def _spots(entries: Iterable[Entry]) -> dict[Spot, Entry]:
@@ -222,7 +218,7 @@ def _all_problems(
             yield from part.problems
             for spot, problem in part.bad.items():
                 until = _until(part, spot, barred) if layer is Layer.MACHINE_POLICY else _NOT_SET
-                yield replace(problem, sentence=f"{problem.sentence} (until then {until})")
+                yield problem._replace(sentence=f"{problem.sentence} (until then {until})")
 
 
 _NOT_SET = "it counts as not set"
@@ -284,8 +280,7 @@ def with_overrides(resolved: Resolved, assignments: Sequence[str]) -> Resolved:
         raise SettingsError(problems)
     values = {BY_NAME[name].toml: one.value for name, one in found.items()}
     origins = {name: one.origin for name, one in found.items()}
-    return replace(
-        resolved,
+    return resolved._replace(
         limits=replace(resolved.limits, **values),  # type: ignore[arg-type]  # the kinds' types
         origins={**resolved.origins, **origins},
     )

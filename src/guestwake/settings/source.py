@@ -6,9 +6,8 @@ they lie; it judges neither types nor ranges, and does not know which layer wins
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Layer(StrEnum):
@@ -25,8 +24,7 @@ class Layer(StrEnum):
 SEARCHED = (Layer.MACHINE_POLICY, Layer.USER_POLICY, Layer.MACHINE, Layer.USER)
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong, for a person: where, with what, and the remedy."""
 
     place: str  # FILE:LINE, FILE or a registry path
@@ -39,8 +37,7 @@ class Problem:
         return f"{where}: {self.sentence}"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One value as it was found. `section` None: for all workspaces."""
 
     section: str | None
@@ -50,8 +47,7 @@ class Entry:
     spelling: str  # how this source spells the name
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One file of a layer, or one key of the registry."""
 
     name: str  # its path: stable from one look to the next

@@ -12,9 +12,9 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import time
 from pathlib import Path
+from typing import NamedTuple
 
 from guestwake.paths import Paths, PathsError
 from guestwake.settings.source import Entry, Layer, Part, Problem
@@ -26,8 +26,7 @@ USER_BYTES_MAX = 64 * 1024
 LINE_CHARS_MAX = 4096  # a key of thousands of dotted parts would keep the parser busy for seconds
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """The files of one layer and whose they must be."""
 
     folders: tuple[Path, ...]  # that others must not be able to write to, outermost first
@@ -166,26 +165,29 @@ def _read(file: Path, place: _Place, bytes_left: int) -> bytes:
     """Raises FileNotFoundError, _UnreadableError."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _check_file(file, os.fstat(descriptor), place)
+            with open(descriptor, "rb", closefd=False) as stream:
+                data = stream.read(bytes_left + 1)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         raise
     except OSError as err:
         raise _UnreadableError(file, _why(err)) from err
-    with open(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise _UnreadableError(file, "not read: this must be a plain file")
-        if place.folders:
-            _check_writers(file, status, place.uids)
-        elif status.st_uid not in place.uids:
-            raise _UnreadableError(file, "not read: it must belong to the user in whose home it is")
-        try:
-            data = stream.read(bytes_left + 1)
-        except OSError as err:
-            raise _UnreadableError(file, _why(err)) from err
     if len(data) > bytes_left:
         limit = f"{place.bytes_max // 1024} KiB"
         raise _UnreadableError(file, f"not read: the files here may have {limit} in all")
     return data
+
+
+def _check_file(file: Path, status: os.stat_result, place: _Place) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise _UnreadableError(file, "not read: this must be a plain file")
+    if place.folders:
+        _check_writers(file, status, place.uids)
+    elif status.st_uid not in place.uids:
+        raise _UnreadableError(file, "not read: it must belong to the user in whose home it is")
 
 
 def _why(err: OSError) -> str:
@@ -257,8 +259,7 @@ def _error_line(err: ValueError, text: str) -> int | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Document:
+class _Document(NamedTuple):
     file: str
     lines: dict[tuple[str, ...], int]
 
@@ -289,7 +290,7 @@ class _Document:
             if not isinstance(values, dict):
                 sentence = "name the workspace first: write [workspace.NAME] above this line"
                 problem = self._problem((*path, section), section, sentence)
-                yield problem if section in BY_TOML else replace(problem, section=section)
+                yield problem if section in BY_TOML else problem._replace(section=section)
                 continue
             for name, value in values.items():
                 yield self._value(section, name, value, (*path, section, name))
@@ -305,7 +306,7 @@ class _Document:
         if section is not None and isinstance(raw, dict):
             whole = f"{section}.{name}"
             sentence = f'no such table; if the workspace is called {whole}, quote it: "{whole}"'
-        return replace(self._problem(path, name, printable(sentence)), section=section)
+        return self._problem(path, name, printable(sentence))._replace(section=section)
 
     def _problem(self, path: tuple[str, ...], name: str, sentence: str) -> Problem:
         return Problem(self._place(path), printable(name[:60]), sentence)

@@ -1,0 +1,329 @@
+"""Builds the parts from settings and puts them together: what the edges call.
+
+The one table of back ends, each imported when chosen. What only reports is in `reports.py`, which
+never opens a hypervisor.
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+from zoneinfo import ZoneInfo
+
+from guestwake.clock import Clock
+from guestwake.events import JOURNAL_SET_ASIDE
+from guestwake.hosts.api import Host
+from guestwake.hypervisors.api import Hypervisor
+from guestwake.journal import Journal, JournalDamaged, set_aside
+from guestwake.locks import held, is_held
+from guestwake.paths import Paths
+from guestwake.policy.due import Due, due
+from guestwake.policy.limits import Limits
+from guestwake.policy.run import Kind, Step
+from guestwake.policy.window import Opening, local_date, schedule_of
+from guestwake.policy.words import Now
+from guestwake.settings.resolve import Layers, Resolved, load, resolve
+from guestwake.update_manager import (
+    Ended,
+    Occasion,
+    Settings,
+    UpdateManager,
+    World,
+    lock_of,
+)
+from guestwake.workspaces import Workspace, WorkspaceError, Workspaces
+
+log = logging.getLogger(__name__)
+
+# scheme of the URI → module and function that opens it
+_HYPERVISORS: dict[str, tuple[str, str]] = {}
+_LIBVIRT = ("guestwake.hypervisors.libvirt", "connect")
+
+Progress = Callable[[Workspace, Step, Now], None]
+
+
+def no_progress(workspace: Workspace, step: Step, now: Now) -> None:
+    """For callers who do not look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A workspace that was taken on, and what it can and cannot do, as sentences."""
+
+    workspace: Workspace
+    notes: tuple[str, ...]
+
+
+class Application:
+    """One per process. `clock`, `host` and `open_hypervisor` are given by tests alone."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        *,
+        clock: Clock | None = None,
+        host: Host | None = None,
+        open_hypervisor: Callable[[str], Hypervisor] | None = None,
+    ) -> None:
+        self.paths = paths
+        self.workspaces = Workspaces(paths.state / "workspaces")
+        self._clock = clock
+        self._host = host
+        self._open_hypervisor = open_hypervisor or _open_hypervisor
+        self.told_to_stop = False
+
+    # parts
+
+    @property
+    def clock(self) -> Clock:
+        if self._clock is None:
+            from guestwake.clock import SystemClock
+
+            self._clock = SystemClock()
+        return self._clock
+
+    @property
+    def host(self) -> Host:
+        if self._host is None:
+            from guestwake.hosts.linux import LinuxHost
+
+            self._host = LinuxHost()
+        return self._host
+
+    @property
+    def journal_path(self) -> Path:
+        return self.paths.state / "journal.db"
+
+    @property
+    def locks(self) -> Path:
+        return self.paths.runtime / "locks"
+
+    @contextmanager
+    def journal(self, *, readonly: bool = False) -> Iterator[Journal]:
+        """Raises JournalError. A damaged one is set aside by those who write, never by those
+        who only read."""
+        try:
+            journal = Journal(self.journal_path, readonly=readonly)
+        except JournalDamaged as err:
+            if readonly:
+                raise
+            name = set_aside(self.journal_path, self.clock.now().wall)
+            log.error("%s %s: %s", JOURNAL_SET_ASIDE.sentence, name, err)
+            journal = Journal(self.journal_path)
+            journal.note(JOURNAL_SET_ASIDE.id, self.clock.now().wall, str(name))
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+    def resolved(self, workspace: Workspace, layers: Layers | None = None) -> Resolved:
+        layers = layers or load(self.paths, workspace.owner)
+        return resolve(layers, (workspace.name, workspace.uuid))
+
+    def settings(self, workspace: Workspace, limits: Limits) -> Settings:
+        return Settings(limits, schedule_of(limits, workspace.uuid, host_zone()))
+
+    # workspaces
+
+    def add(self, name: str, uri: str, owner: str | None) -> Added:
+        """Take a VM on. Raises HypervisorError, WorkspaceError; writes nothing then."""
+        hypervisor = self._open_hypervisor(uri)
+        try:
+            vm = hypervisor.find(name)
+            traits = hypervisor.traits(vm)
+        finally:
+            hypervisor.close()
+        for known in self.workspaces.all():
+            if known.uuid == vm.uuid and not known.removing:
+                raise WorkspaceError(f"'{known.name}' is a workspace already ({known.uri}).")
+            if known.name == vm.name and known.uuid != vm.uuid:
+                raise WorkspaceError(
+                    f"there is another workspace '{vm.name}' ({known.uri}); "
+                    "rename one of the two VMs, or remove that workspace first."
+                )
+        workspace = Workspace(
+            name=vm.name,
+            uuid=vm.uuid,
+            uri=uri,
+            owner=owner,
+            added=self.clock.now().wall,
+            memory=traits.memory_mib,
+            image_folder=traits.image_folder,
+        )
+        self.workspaces.write(workspace)
+        return Added(workspace, _notes(traits.can_be_saved, traits.why_not, traits.has_guest_agent))
+
+    def remove(self, name: str, progress: Progress = no_progress) -> Ended | None:
+        """Take a workspace off, its VM put back first. None: there was nothing to put back.
+
+        Raises AlreadyRunning where another process has its run: that one puts it back, and who
+        calls waits for the lock and calls again.
+        """
+        workspace = replace(self.workspaces.find(name), removing=True)
+        self.workspaces.write(workspace)
+        ended = None
+        with held(lock_of(self.locks, workspace.uuid)), self.journal() as journal:
+            if journal.run(workspace.uuid) is not None:
+                ended = self._manage(workspace, journal, None, progress)
+            if ended is None or ended.over:
+                journal.forget(workspace.uuid)
+                self.workspaces.forget(workspace)
+        return ended
+
+    def is_running(self, workspace: Workspace) -> bool:
+        return is_held(lock_of(self.locks, workspace.uuid))
+
+    # the wake run
+
+    def wake(
+        self, name: str, duration: timedelta | None = None, progress: Progress = no_progress
+    ) -> Ended | None:
+        """A person's run, or going on with an open one. None: nothing to do, as Duration is 0 and
+        none was given. Raises AlreadyRunning, HypervisorError, JournalError, WorkspaceError."""
+        workspace = self.workspaces.find(name)
+        with held(lock_of(self.locks, workspace.uuid)), self.journal() as journal:
+            limits = self.resolved(workspace).limits
+            length = limits.guest_update_duration if duration is None else duration
+            if not length and journal.run(workspace.uuid) is None:
+                return None
+            now = self.clock.now().wall
+            schedule = self.settings(workspace, limits).schedule
+            opening = Opening(local_date(schedule, now), now, now + length)
+            return self._manage(workspace, journal, Occasion(opening, Kind.EXTRA), progress)
+
+    def wake_scheduled(self, name: str, progress: Progress = no_progress) -> Ended | None:
+        """What a timer calls. None: no window is open and nothing is to be caught up."""
+        workspace = self.workspaces.find(name)
+        with held(lock_of(self.locks, workspace.uuid)), self.journal() as journal:
+            occasion = None
+            if journal.run(workspace.uuid) is None:
+                found = self._due(workspace, journal)
+                if found is None:
+                    return None
+                occasion = Occasion(
+                    found.opening, Kind.CAUGHT_UP if found.caught_up else Kind.SCHEDULED
+                )
+            return self._manage(workspace, journal, occasion, progress)
+
+    def stop(self) -> None:
+        """From a signal handler: put back, and end."""
+        self.told_to_stop = True
+        self.clock.hurry()
+
+    def _due(self, workspace: Workspace, journal: Journal) -> Due | None:
+        """What is due, once its time has come: a caught-up run waits for the host to settle."""
+        while True:
+            limits = self.resolved(workspace).limits
+            schedule = self.settings(workspace, limits).schedule
+            now = self.clock.now()
+            ledger = journal.ledger(workspace.uuid, workspace.added)
+            found = due(schedule, limits, ledger, now)
+            if found is None or found.not_before <= now.wall:
+                return found
+            if self.told_to_stop:
+                return None
+            log.info("'%s': catches up at %s", workspace.name, found.not_before.isoformat())
+            self.clock.wait((found.not_before - now.wall).total_seconds())
+
+    def _manage(
+        self,
+        workspace: Workspace,
+        journal: Journal,
+        occasion: Occasion | None,
+        progress: Progress,
+    ) -> Ended | None:
+        hypervisor = self._open_hypervisor(workspace.uri)
+        try:
+            world = World(hypervisor, self.host, journal, self.clock, self.locks)
+            office = _Desk(self, workspace, progress)
+            return UpdateManager(world, workspace, office).run(occasion)
+        finally:
+            hypervisor.close()
+
+
+class _Desk:
+    """What the loop asks at each pass; files are read again only where they have changed."""
+
+    def __init__(self, application: Application, workspace: Workspace, progress: Progress) -> None:
+        self._application = application
+        self._workspace = workspace
+        self._progress = progress
+        self._layers = load(application.paths, workspace.owner)
+        self._now = self._resolve()
+
+    def settings(self) -> Settings:
+        if self._layers.changed():
+            self._layers = load(self._application.paths, self._workspace.owner)
+            self._now = self._resolve()
+        return self._now
+
+    def removing(self) -> bool:
+        return self._application.workspaces.is_removing(self._workspace)
+
+    def told_to_stop(self) -> bool:
+        return self._application.told_to_stop
+
+    def progress(self, step: Step, now: Now) -> None:
+        self._progress(self._workspace, step, now)
+
+    def _resolve(self) -> Settings:
+        resolved = self._application.resolved(self._workspace, self._layers)
+        for problem in (*resolved.problems, *self._layers.remember()):
+            log.warning("%s", problem)
+        return self._application.settings(self._workspace, resolved.limits)
+
+
+def host_zone() -> ZoneInfo:
+    """The host's own zone, asked anew each time: it may be changed under us. UTC where the host
+    does not tell."""
+    name = os.environ.get("TZ", "").lstrip(":")
+    try:
+        if name:
+            return ZoneInfo(name)
+        link = os.path.realpath("/etc/localtime")
+        if "/zoneinfo/" in link:
+            return ZoneInfo(link.partition("/zoneinfo/")[2])
+        return ZoneInfo(Path("/etc/timezone").read_text().strip())
+    except (OSError, ValueError, KeyError):
+        return ZoneInfo("UTC")
+
+
+def user_name() -> str | None:
+    """Owner of what this user adds; None: root adds for the system."""
+    return None if os.geteuid() == 0 else getpass.getuser()
+
+
+def default_uri() -> str:
+    return "qemu:///system" if os.geteuid() == 0 else "qemu:///session"
+
+
+def _open_hypervisor(uri: str) -> Hypervisor:
+    module, function = _HYPERVISORS.get(uri.partition(":")[0], _LIBVIRT)
+    return cast(Hypervisor, getattr(import_module(module), function)(uri))
+
+
+def _notes(can_be_saved: bool, why_not: str | None, has_agent: bool) -> tuple[str, ...]:  # noqa: FBT001
+    notes = []
+    if not can_be_saved:
+        notes.append(
+            f"It cannot be hibernated: {why_not}. While that is so Guestwake can wake it only if "
+            "it is off, and puts it back by shutting it down."
+        )
+    if not has_agent:
+        notes.append(
+            "Its definition has no channel for qemu-guest-agent: its clock cannot be set after a "
+            "wake, nor its update clients be asked to look."
+        )
+    notes.append(
+        "No Guest Update Service reports from it: it is 'availability only'. If its guest "
+        "hibernates itself, set ReturnState to hibernate."
+    )
+    return tuple(notes)

@@ -1,0 +1,145 @@
+"""Back ends to `Facts`: one look at a VM, its host and who uses it.
+
+Trouble becomes "unknown", never an exception. Nothing here decides, waits or writes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from guestwake.hosts.api import Host
+from guestwake.hypervisors.api import (
+    Hypervisor,
+    HypervisorError,
+    MarksStart,
+    PowerState,
+    ReadsSavedImage,
+    TellsAddresses,
+    TellsViewers,
+)
+from guestwake.policy.in_use import Evidence
+from guestwake.policy.run import Facts, Mark, WakeRun
+from guestwake.policy.words import Power
+from guestwake.record import RecordError, dump_run, load_run
+from guestwake.workspaces import Workspace
+
+log = logging.getLogger(__name__)
+
+_LIVE = (Power.RUNNING, Power.PAUSED, Power.SUSPENDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What the VM's own metadata says: the run that woke it, as it was recorded then."""
+
+    run: WakeRun
+    start_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    facts: Facts
+    witness: Witness | None
+    trouble: str | None  # the hypervisor's words, where it could not be asked
+
+
+def look(
+    hypervisor: Hypervisor,
+    host: Host,
+    workspace: Workspace,
+    *,
+    holds: Sequence[str],
+    last_window: datetime | None,
+    owed_off: bool,
+) -> Look:
+    """One look. What the loop alone knows (its own last verb, signals, the others) it adds."""
+    state, trouble = _state(hypervisor, workspace)
+    live = state.power in _LIVE
+    witness = _witness(hypervisor, workspace) if live else None
+    facts = Facts(
+        power=state.power,
+        start=state.start,
+        stopped_by=state.stopped_by,
+        mark=Mark(witness.run.token, witness.start_id) if witness else None,
+        image_ok=_image_ok(hypervisor, workspace) if state.power is Power.SAVED else None,
+        evidence=_evidence(hypervisor, host, workspace, holds) if live else Evidence(),
+        owed_off=owed_off,
+        host=host.look(workspace.image_folder),
+        memory=workspace.memory,
+        last_window=last_window,
+        workspace=workspace.uuid,
+    )
+    return Look(facts, witness, trouble)
+
+
+def mark_text(run: WakeRun, start_id: str) -> str:
+    """What is written into the VM's live metadata: the run and the start that it woke."""
+    return json.dumps({"start": start_id, "run": dump_run(run)})
+
+
+def _state(hypervisor: Hypervisor, workspace: Workspace) -> tuple[PowerState, str | None]:
+    try:
+        return hypervisor.state(workspace.vm), None
+    except HypervisorError as err:
+        log.debug("state of '%s': %s", workspace.name, err)
+        return PowerState(Power.UNKNOWN), str(err)
+
+
+def _witness(hypervisor: Hypervisor, workspace: Workspace) -> Witness | None:
+    if not isinstance(hypervisor, MarksStart):
+        return None
+    try:
+        text = hypervisor.marked(workspace.vm)
+        if text is None:
+            return None
+        said = json.loads(text)
+        return Witness(load_run(said["run"]), str(said["start"]))
+    except (HypervisorError, RecordError, ValueError, KeyError, TypeError) as err:
+        # Anybody may write there; what is not ours is nothing.
+        log.debug("mark of '%s': %s", workspace.name, err)
+        return None
+
+
+def _image_ok(hypervisor: Hypervisor, workspace: Workspace) -> bool | None:
+    if not isinstance(hypervisor, ReadsSavedImage):
+        return None
+    try:
+        return hypervisor.saved_image_ok(workspace.vm)
+    except HypervisorError as err:
+        log.debug("saved image of '%s': %s", workspace.name, err)
+        return None
+
+
+def _evidence(
+    hypervisor: Hypervisor, host: Host, workspace: Workspace, holds: Sequence[str]
+) -> Evidence:
+    return Evidence(
+        holds=tuple(holds),
+        rdp=_rdp(hypervisor, host, workspace),
+        viewers=_viewers(hypervisor, workspace),
+    )
+
+
+def _viewers(hypervisor: Hypervisor, workspace: Workspace) -> frozenset[str]:
+    if not isinstance(hypervisor, TellsViewers):
+        return frozenset()
+    try:
+        return hypervisor.viewers(workspace.vm) or frozenset()
+    except HypervisorError as err:
+        log.debug("viewers of '%s': %s", workspace.name, err)
+        return frozenset()
+
+
+def _rdp(hypervisor: Hypervisor, host: Host, workspace: Workspace) -> tuple[str, ...]:
+    peers = host.rdp_peers()
+    if not peers or not isinstance(hypervisor, TellsAddresses):
+        return ()
+    try:
+        return tuple(sorted(peers & hypervisor.addresses(workspace.vm)))
+    except HypervisorError as err:
+        log.debug("addresses of '%s': %s", workspace.name, err)
+        return ()

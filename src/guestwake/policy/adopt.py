@@ -1,0 +1,31 @@
+"""A run that the journal has forgotten, taken up from the VM's own metadata. Pure.
+
+The second witness of "woken by us" (contract, section 4.6). It counts only for the very start of
+the VM that it names: a mark that came back with a saved image tells of an earlier one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from guestwake.policy.run import Facts, Phase, Prior, WakeRun
+
+
+def adopted(run: WakeRun, start_id: str, facts: Facts, *, known: bool) -> WakeRun | None:
+    """`run` and `start_id` as the metadata has them. `known`: the journal has that run as
+    finished, so the mark is a leftover. None: not ours.
+
+    What happened since the mark was written is forgotten. A VM that was off is taken for used,
+    so that CloseAction puts it back: nobody's work is ever shut down unseen.
+    """
+    if known or facts.start is None or facts.start.id != start_id:
+        return None
+    return replace(
+        run,
+        phase=Phase.HOLDING,
+        start=start_id,
+        woke=run.since,
+        first_awake=run.first_awake or run.since,
+        parked=None,
+        used=run.used or run.prior is Prior.OFF,
+    )

@@ -1,0 +1,349 @@
+"""The Guest Update Manager: one loop over one workspace, from the opening to "put back".
+
+Look, decide, save, act, wait. It decides nothing: `policy/wake.py` does. It goes on from the
+journal, so that after a crash the same command is all that is needed. What cannot be recorded is
+not woken; what was woken is put back all the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from guestwake import guest_agent
+from guestwake.clock import Clock
+from guestwake.events import OF_WHY, Event, Level
+from guestwake.hosts.api import Host
+from guestwake.hypervisors.api import (
+    AsksGuestAgent,
+    Hypervisor,
+    HypervisorError,
+    MarksStart,
+    SetsGuestClock,
+    TellsChanges,
+)
+from guestwake.journal import Journal, JournalDamaged, JournalError
+from guestwake.locks import is_held
+from guestwake.look import Look, look, mark_text
+from guestwake.policy.admission import Other
+from guestwake.policy.adopt import adopted
+from guestwake.policy.limits import Limits
+from guestwake.policy.put_back import slot_since
+from guestwake.policy.run import Facts, Kind, Mark, Phase, Step, WakeRun, Why
+from guestwake.policy.wake import begin, next_step, waits_for
+from guestwake.policy.window import Opening, Schedule
+from guestwake.policy.words import Now, Trouble, Verb
+from guestwake.workspaces import Workspace
+
+log = logging.getLogger(__name__)
+
+_WAKES = (Verb.START, Verb.RESUME, Verb.WAKE_UP, Verb.RESTART)
+_LEVELS = {
+    Level.ERROR: logging.ERROR,
+    Level.WARNING: logging.WARNING,
+    Level.INFORMATION: logging.INFO,
+    Level.DEBUG: logging.DEBUG,
+}
+_AWAKE = (Phase.WAKING, Phase.HOLDING, Phase.RESTARTING, Phase.LENT, Phase.RESTORING)
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a new run is for."""
+
+    opening: Opening
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """As they are now; asked for anew at each pass."""
+
+    limits: Limits
+    schedule: Schedule
+
+
+class Office(Protocol):
+    """What the loop asks of the one who runs it, at each pass."""
+
+    def settings(self) -> Settings: ...
+    def removing(self) -> bool: ...
+    def told_to_stop(self) -> bool: ...
+    def progress(self, step: Step, now: Now) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The back ends of one workspace. `locks`: the folder of all workspaces' locks."""
+
+    hypervisor: Hypervisor
+    host: Host
+    journal: Journal
+    clock: Clock
+    locks: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """`over` False: the manager was told to stop, and the record stays open."""
+
+    run: WakeRun
+    why: Why
+    over: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Acted:
+    """What the last act came to, for the next look."""
+
+    done: Verb | None = None
+    trouble: Trouble | None = None
+    detail: str = ""
+    told: bool | None = None
+    mark: Mark | None = None  # known to this process, also where no metadata can be written
+
+
+def lock_of(locks: Path, workspace: str) -> Path:
+    return locks / f"{workspace}.lock"
+
+
+class UpdateManager:
+    """One run. The caller holds the workspace's lock."""
+
+    def __init__(self, world: World, workspace: Workspace, office: Office) -> None:
+        self._world = world
+        self._workspace = workspace
+        self._office = office
+        self._run: WakeRun | None = None
+        self._acted = _Acted()
+        if isinstance(world.hypervisor, TellsChanges):
+            world.hypervisor.on_change(world.clock.hurry)
+
+    def run(self, occasion: Occasion | None) -> Ended | None:
+        """Go on with the open run, or begin one for `occasion`. None: neither is there."""
+        self._run = self._open_run()
+        while True:
+            seen = self._look()
+            if self._run is None:
+                self._run = self._adopted(seen)
+            if self._run is None and occasion is None:
+                return None
+            step, recorded = self._decide(seen, occasion)
+            self._act(step, seen, recorded=recorded)
+            if step.over:
+                self._finish(step)
+            if step.over or step.leave:
+                return Ended(step.run, step.why, step.over, self._acted.detail)
+            if step.verb is None or not recorded:
+                self._wait(step)
+
+    # look
+
+    def _look(self) -> Look:
+        journal, workspace = self._world.journal, self._workspace
+        now = self._world.clock.now()
+        try:
+            holds = [hold.reason for hold in journal.holds(workspace.uuid, now.wall)]
+            last, owed = journal.last_window(workspace.uuid), journal.owed_off(workspace.uuid)
+        except JournalError as err:
+            log.warning("journal: %s", err)
+            holds, last, owed = [], None, False
+        return look(
+            self._world.hypervisor,
+            self._world.host,
+            workspace,
+            holds=holds,
+            last_window=last,
+            owed_off=owed,
+        )
+
+    def _facts(self, seen: Look, others: tuple[Other, ...]) -> Facts:
+        return replace(
+            seen.facts,
+            mark=seen.facts.mark or self._acted.mark,
+            done=self._acted.done,
+            trouble=self._acted.trouble,
+            told=self._acted.told,
+            told_to_stop=self._office.told_to_stop(),
+            removed=self._office.removing(),
+            others=others,
+        )
+
+    # decide and save
+
+    def _open_run(self) -> WakeRun | None:
+        try:
+            return self._world.journal.run(self._workspace.uuid)
+        except JournalDamaged as err:
+            log.error("%s; going by what the VM itself says", err)
+            return None
+
+    def _adopted(self, seen: Look) -> WakeRun | None:
+        """The run that the VM's own metadata tells of, where the journal knows of none."""
+        if seen.witness is None:
+            return None
+        known = self._world.journal.is_known(seen.witness.run.token)
+        return adopted(seen.witness.run, seen.witness.start_id, seen.facts, known=known)
+
+    def _decide(self, seen: Look, occasion: Occasion | None) -> tuple[Step, bool]:
+        """The step, and whether it is on record. Others are counted, and the record written, in
+        one transaction."""
+        before = self._run
+        now = self._world.clock.now()
+        recorded = True
+        try:
+            with self._world.journal.turn():
+                step = self._weigh(seen, occasion, self._others(), now)
+                self._world.journal.save(
+                    self._workspace.uuid, step.run, memory=self._workspace.memory
+                )
+                self._tell_events(before, step, seen, now)
+        except JournalError as err:
+            log.error("'%s' cannot be recorded: %s", self._workspace.name, err)
+            step, recorded = self._weigh(seen, occasion, (), now), False
+        self._run = step.run
+        self._office.progress(step, now)
+        return step, recorded
+
+    def _weigh(
+        self, seen: Look, occasion: Occasion | None, others: tuple[Other, ...], now: Now
+    ) -> Step:
+        facts, settings = self._facts(seen, others), self._office.settings()
+        if self._run is not None:
+            return next_step(self._run, facts, settings.limits, settings.schedule, now)
+        assert occasion is not None
+        return begin(
+            occasion.opening,
+            occasion.kind,
+            uuid.uuid4().hex,
+            facts,
+            settings.limits,
+            settings.schedule,
+            now,
+        )
+
+    def _others(self) -> tuple[Other, ...]:
+        journal, locks = self._world.journal, self._world.locks
+        return tuple(
+            Other(
+                workspace=other.workspace,
+                alive=is_held(lock_of(locks, other.workspace)),
+                waiting=waits_for(other.run),
+                slot=slot_since(other.run),
+                woke=other.run.woke,
+                awake=other.run.phase in _AWAKE,
+                memory=other.memory,
+                image=other.memory,
+                last_window=journal.last_window(other.workspace),
+            )
+            for other in journal.open_runs()
+            if other.workspace != self._workspace.uuid
+        )
+
+    def _tell_events(self, before: WakeRun | None, step: Step, seen: Look, now: Now) -> None:
+        """An event for each change of `why`, one for a window where it says so."""
+        journal, uuid_, why = self._world.journal, self._workspace.uuid, step.why
+        event = OF_WHY[why]
+        of_last_verb = self._acted.trouble or step.over or event.standing
+        detail = (self._acted.detail if of_last_verb else "") or seen.trouble or ""
+        if event.standing:
+            journal.stand(uuid_, why, now.wall, detail)
+        elif step.run.phase is not Phase.RESTORING:
+            journal.unstand(uuid_)
+        if before is not None and before.why is why and before.phase is step.run.phase:
+            return
+        alike = [other for other, known in OF_WHY.items() if known.id == event.id]
+        if event.once and journal.was_told(step.run.token, alike):
+            return
+        _log(event, self._workspace.name, detail)
+        if event.level <= self._office.settings().limits.event_log_level:
+            journal.tell(uuid_, step.run.token, why, now.wall, detail)
+
+    # act
+
+    def _act(self, step: Step, seen: Look, *, recorded: bool) -> None:
+        told = self._acted.told if step.run.woke is not None else None
+        self._acted = replace(self._acted, done=None, trouble=None, told=told)
+        if step.verb is None:
+            if step.mark and seen.facts.start:
+                self._mark(step.run, seen.facts.start.id)
+        elif step.verb in _WAKES and not recorded:
+            self._acted = replace(self._acted, trouble=Trouble.REFUSED, detail="not recorded")
+        else:
+            self._apply(step, step.verb, seen)
+        if step.tell:
+            self._acted = replace(self._acted, told=self._tell())
+        if step.unmark:
+            self._unmark()
+
+    def _apply(self, step: Step, verb: Verb, seen: Look) -> None:
+        hypervisor, vm = self._world.hypervisor, self._workspace.vm
+        if step.mark and seen.facts.start:  # it is in memory already: the mark comes first
+            self._mark(step.run, seen.facts.start.id)
+        try:
+            hypervisor.apply(vm, verb)
+            start = hypervisor.state(vm).start if step.mark else None
+        except HypervisorError as err:
+            log.warning("%s of '%s': %s", verb, self._workspace.name, err)
+            self._acted = replace(self._acted, trouble=err.trouble, detail=str(err))
+            return
+        self._acted = _Acted(done=verb, mark=self._acted.mark)
+        if start and not seen.facts.start:
+            self._mark(step.run, start.id)
+
+    def _mark(self, run: WakeRun, start_id: str) -> None:
+        self._acted = replace(self._acted, mark=Mark(run.token, start_id))
+        if not isinstance(self._world.hypervisor, MarksStart):
+            return
+        try:
+            self._world.hypervisor.mark(self._workspace.vm, mark_text(run, start_id))
+        except HypervisorError as err:
+            log.warning("mark on '%s': %s; going by the journal alone", self._workspace.name, err)
+
+    def _unmark(self) -> None:
+        if not isinstance(self._world.hypervisor, MarksStart):
+            return
+        try:
+            self._world.hypervisor.unmark(self._workspace.vm)
+        except HypervisorError as err:
+            log.debug("unmark of '%s': %s", self._workspace.name, err)
+
+    def _tell(self) -> bool:
+        """Set the guest's clock, before anything else is told; then nudge its update clients."""
+        hypervisor, vm = self._world.hypervisor, self._workspace.vm
+        if not isinstance(hypervisor, SetsGuestClock):
+            return False
+        try:
+            hypervisor.set_guest_clock(vm, self._world.clock.now().wall)
+        except HypervisorError as err:
+            log.debug("clock of '%s': %s", self._workspace.name, err)
+            return False
+        nudges = self._office.settings().limits.nudge_update_clients
+        if nudges and isinstance(hypervisor, AsksGuestAgent):
+            try:
+                guest_agent.nudge(hypervisor, vm)
+            except HypervisorError as err:
+                log.info("'%s' could not be nudged: %s", self._workspace.name, err)
+        return True
+
+    def _finish(self, step: Step) -> None:
+        now = self._world.clock.now()
+        try:
+            self._world.journal.finish(self._workspace.uuid, step.run, step.why, now.wall)
+        except JournalError as err:
+            log.error("the end of '%s' cannot be recorded: %s", self._workspace.name, err)
+
+    def _wait(self, step: Step) -> None:
+        clock = self._world.clock
+        if step.look_again_at is not None:
+            clock.wait(max(0.0, step.look_again_at.left(clock.now()).total_seconds()))
+
+
+def _log(event: Event, name: str, detail: str) -> None:
+    level = _LEVELS[event.level]
+    sentence = event.sentence.replace("{name}", f"'{name}'")
+    log.log(level, "%s%s", sentence, f" ({detail})" if detail else "")
