@@ -71,7 +71,7 @@ class Number(NamedTuple):
     noun: str = ""  # "minutes", "MiB"; empty: a bare number
     unit: timedelta | None = None
     make: Callable[[int], object] = int
-    registry = "REG_DWORD"
+    registry: str = "REG_DWORD"
 
     def expects(self) -> str:
         what = f"a whole number of {self.noun}" if self.noun else "a whole number"
@@ -123,7 +123,7 @@ class Choice(NamedTuple):
     """One word of a closed set, in any case."""
 
     words: type[StrEnum]
-    registry = "REG_SZ"
+    registry: str = "REG_SZ"
 
     def expects(self) -> str:
         return f"one of {', '.join(self.words)}"
