@@ -13,6 +13,7 @@ import pytest
 from guestwake.hosts.api import Host
 from guestwake.hosts.linux import LinuxHost
 from guestwake.hosts.memory import MemoryHost
+from guestwake.hosts.remote_desktops import peers_by_netlink
 from guestwake.policy.words import HostFacts, Network
 
 ROUTE_TITLE = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT"
@@ -30,9 +31,7 @@ V6_DEFAULT = f"{ZERO} 00 {ZERO} 00 {GATEWAY} 00000400 00000002 00000000 00450003
 V6_LINK = f"fe80{'0' * 28} 40 {ZERO} 00 {ZERO} 00000100 00000002 00000000 00000001     eth0"
 V6_NOTHING = f"{ZERO} 00 {ZERO} 00 {ZERO} ffffffff 00000001 00000000 00200200       lo"
 V6_UNREACHABLE = f"{ZERO} 00 {ZERO} 00 {ZERO} 00000400 00000001 00000000 00200201     eth0"
-V6_GLOBAL_UNICAST = (
-    f"2{'0' * 31} 03 {ZERO} 00 {GATEWAY} 00000400 00000002 00000000 00000003     eth0"
-)
+V6_LOWER_HALF = f"{ZERO} 01 {ZERO} 00 {GATEWAY} 00000400 00000002 00000000 00000003     tun0"
 
 UP, DOWN, LOOPBACK = ("0x1003", "up"), ("0x1002", "down"), ("0x9", "unknown")
 UNPLUGGED, TUNNEL = ("0x1003", "down"), ("0x1091", "unknown")
@@ -87,7 +86,7 @@ def files(tmp_path: Path) -> Files:
         pytest.param([V4_LINK], [V6_LINK, V6_NOTHING], Network.DOWN, id="only the next cable"),
         pytest.param([], [], Network.DOWN, id="nothing"),
         pytest.param([V4_LOWER_HALF], [], Network.DOWN, id="half of a default route"),
-        pytest.param([], [V6_GLOBAL_UNICAST], Network.DOWN, id="not quite the IPv6 default"),
+        pytest.param([], [V6_LOWER_HALF], Network.DOWN, id="half of an IPv6 default route"),
         pytest.param([V4_OVER_LO], [], Network.DOWN, id="over loopback"),
         pytest.param([V4_UNREACHABLE], [V6_UNREACHABLE], Network.DOWN, id="unreachable"),
         pytest.param([V4_BLACKHOLE], [], Network.DOWN, id="blackhole"),
@@ -156,6 +155,11 @@ def ups(status: str, present: str = "1") -> dict[str, str]:
         pytest.param({"AC": MAINS_ON, "BAT0": battery("Unknown")}, True, id="plugged, mute"),
         pytest.param({"BAT0": battery("Discharging")}, False, id="no adapter known, draining"),
         pytest.param({"BAT0": battery("Full")}, True, id="no adapter known, full"),
+        pytest.param({"BAT0": battery("Not charging")}, True, id="no adapter known, at threshold"),
+        pytest.param({"BAT0": battery("Unknown")}, True, id="no adapter known, mute"),
+        pytest.param(
+            {"ucsi-1": PORT_ON, "BAT0": battery("Discharging")}, True, id="weak USB-C charger"
+        ),
         pytest.param(
             {"BAT0": battery("Not charging"), "BAT1": battery("Discharging")},
             False,
@@ -177,9 +181,9 @@ def ups(status: str, present: str = "1") -> dict[str, str]:
             id="USB-C laptop, unplugged",
         ),
         pytest.param(
-            {"AC": MAINS_OFF, "ucsi-1": CHARGER_WITH_VOLTAGE, "BAT0": battery("Not charging")},
+            {"AC": MAINS_OFF, "ucsi-1": CHARGER_WITH_VOLTAGE, "BAT0": battery("Discharging")},
             True,
-            id="USB-C laptop, programmable charger",
+            id="USB-C laptop, weak programmable charger",
         ),
         pytest.param(
             {"ucsi-1": PORT_FEEDS_A_PHONE, "BAT0": battery("Discharging")},
@@ -311,13 +315,17 @@ def test_no_tables_no_remote_desktops(files: Files) -> None:
 def test_a_real_connection_is_seen_while_it_stands(
     family: socket.AddressFamily, address: str, peer: str
 ) -> None:
-    host, files_only = LinuxHost(), LinuxHost(Path("/proc/.."))
+    def seen() -> set[bool]:
+        files_only = LinuxHost(Path("/proc/.."))
+        told = (LinuxHost().rdp_peers(), files_only.rdp_peers(), peers_by_netlink())
+        return {peer in peers for peers in told}
+
     with _server(family, address) as server, socket.socket(family) as client:
-        assert peer not in host.rdp_peers() | files_only.rdp_peers()
+        assert seen() == {False}
         client.connect(server.getsockname())
-        assert peer in host.rdp_peers() & files_only.rdp_peers()
+        assert seen() == {True}
         client.close()
-        assert peer not in host.rdp_peers() | files_only.rdp_peers()
+        assert seen() == {False}
 
 
 def _server(family: socket.AddressFamily, address: str) -> socket.socket:

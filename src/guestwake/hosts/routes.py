@@ -41,9 +41,8 @@ def _default_ipv6(table: str) -> Iterator[str]:
     """Interfaces of `destination /len source /len gateway metric refs use flags interface`."""
     for line in table.splitlines():
         match line.split():
-            case [destination, "00", _, _, _, _, _, _, flags, interface] if _leads(flags):
-                if not destination.strip("0"):
-                    yield interface
+            case [_, "00", _, _, _, _, _, _, flags, interface] if _leads(flags):
+                yield interface
 
 
 def _leads(flags: str) -> bool:
