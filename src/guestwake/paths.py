@@ -10,12 +10,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 SYSTEM_CONFIG = Path("/etc/guestwake")
 
 
 class PathsError(Exception):
     """The folders cannot be told; a sentence with the remedy."""
+
+
+class Administrators(NamedTuple):
+    """Whose files count as the administrator's."""
+
+    uids: frozenset[int]
+    gids: frozenset[int]  # groups that may write to them
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +102,13 @@ class Paths:
         home = self.home(owner)
         return home / ".config/guestwake" if home else None
 
-    def may_write_config(self) -> frozenset[int]:
-        """Users whose files count as the administrator's: root and who runs this; under `root`
-        also the owner of that folder."""
+    def administrators(self) -> Administrators:
+        """Root and who runs this; under `root` the owner and the group of that folder, so that a
+        user whose files are group-writable from birth (umask 002) can try everything there."""
         if self.root is None or not self.root.exists():
-            return frozenset({0, self.euid})
-        return frozenset({0, self.root.stat().st_uid})
+            return Administrators(frozenset({0, self.euid}), frozenset())
+        folder = self.root.stat()
+        return Administrators(frozenset({0, folder.st_uid}), frozenset({folder.st_gid}))
 
 
 def _account(environ: Mapping[str, str], euid: int) -> tuple[str, Path]:

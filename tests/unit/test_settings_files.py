@@ -259,11 +259,18 @@ def test_a_file_where_a_folder_belongs_is_reported(tmp_path: Path, etc: Path) ->
 @pytest.mark.parametrize("mode", [0o664, 0o646])
 def test_a_file_that_others_may_write_is_no_policy(tmp_path: Path, etc: Path, mode: int) -> None:
     file = write(etc / "policy.d/a.toml", mode=mode)
-    (part,) = look(tmp_path, Layer.MACHINE_POLICY)
+    system = Paths(etc, tmp_path, tmp_path, os.geteuid())
+    (part,) = TomlFiles(system, None).parts(Layer.MACHINE_POLICY)
     assert part.broken
     assert problems([part]) == [
         f"{file}: not read: others than its owner may write to it (remedy: chmod go-w)"
     ]
+
+
+def test_under_a_root_files_of_a_user_with_umask_002_count(tmp_path: Path, etc: Path) -> None:
+    write(etc / "policy.d/a.toml", mode=0o664)
+    (etc / "policy.d").chmod(0o775)
+    assert not problems(look(tmp_path, Layer.MACHINE_POLICY))
 
 
 @pytest.mark.parametrize("folder", [".", "policy.d", "policy.d/users", "policy.d/users/alice"])

@@ -79,7 +79,7 @@ A file cannot be read as a whole when
 - with it the files of its layer hold more than {BYTES_MAX // 1024} KiB
   ({USER_BYTES_MAX // 1024} KiB for a user's own);
 - it, or a folder that it lies in, belongs to somebody else than root or can be written by group or
-  others (in `/etc/guestwake`; under `GUESTWAKE_ROOT` the owner of that folder counts as root);
+  others (under `GUESTWAKE_ROOT` the owner and the group of that folder count as root);
 - it is a user's own and does not belong to that user.
 
 ## All settings

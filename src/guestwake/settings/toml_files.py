@@ -16,7 +16,7 @@ from datetime import time
 from pathlib import Path
 from typing import NamedTuple
 
-from guestwake.paths import Paths, PathsError
+from guestwake.paths import Administrators, Paths, PathsError
 from guestwake.settings.source import Entry, Layer, Part, Problem
 from guestwake.settings.table import BY_TOML, printable, shown, unknown
 
@@ -32,7 +32,7 @@ class _Place(NamedTuple):
     folders: tuple[Path, ...]  # that others must not be able to write to, outermost first
     file: Path | None  # read first; need not exist
     drop_ins: Path  # *.toml in it, in lexical order, the later wins; need not exist
-    uids: frozenset[int]
+    owners: Administrators  # or the user alone
     bytes_max: int = BYTES_MAX
 
 
@@ -86,7 +86,7 @@ class TomlFiles:
         config = self._paths.config
         above = [folder for folder in drop_ins.parents if folder.is_relative_to(config)]
         folders = (*reversed(above), drop_ins)
-        return _Place(folders, file, drop_ins, self._paths.may_write_config())
+        return _Place(folders, file, drop_ins, self._paths.administrators())
 
     def _users(self, config: Path) -> _Place:
         """A user's settings must be the user's own: a link to somebody else's file would show
@@ -96,8 +96,9 @@ class TomlFiles:
             uids = frozenset({home.stat().st_uid})
         except OSError:
             uids = frozenset()
+        owners = Administrators(uids, frozenset())
         file, drop_ins = config / "guestwake.toml", config / "guestwake.toml.d"
-        return _Place((), file, drop_ins, uids, USER_BYTES_MAX)
+        return _Place((), file, drop_ins, owners, USER_BYTES_MAX)
 
 
 def _read_layer(place: _Place) -> list[Part]:
@@ -105,7 +106,7 @@ def _read_layer(place: _Place) -> list[Part]:
     left = place.bytes_max
     try:
         for folder in place.folders:
-            _check_folder(folder, place.uids)
+            _check_folder(folder, place.owners)
         files = _files(place)
     except _UnreadableError as err:
         return [broken(str(err.path), err.sentence)]
@@ -128,7 +129,7 @@ class _UnreadableError(Exception):
         self.path, self.sentence = path, sentence
 
 
-def _check_folder(folder: Path, uids: frozenset[int]) -> None:
+def _check_folder(folder: Path, owners: Administrators) -> None:
     try:
         status = folder.stat()
     except FileNotFoundError:
@@ -137,14 +138,15 @@ def _check_folder(folder: Path, uids: frozenset[int]) -> None:
         raise _UnreadableError(folder, _why(err)) from err
     if not stat.S_ISDIR(status.st_mode):
         raise _UnreadableError(folder, "this must be a folder")
-    _check_writers(folder, status, uids)
+    _check_writers(folder, status, owners)
 
 
-def _check_writers(path: Path, status: os.stat_result, uids: frozenset[int]) -> None:
-    if status.st_uid not in uids:
+def _check_writers(path: Path, status: os.stat_result, owners: Administrators) -> None:
+    if status.st_uid not in owners.uids:
         sentence = f"not read: it belongs to user id {status.st_uid}; it must belong to root"
         raise _UnreadableError(path, f"{sentence} (chown root)")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    by_group = status.st_mode & stat.S_IWGRP and status.st_gid not in owners.gids
+    if by_group or status.st_mode & stat.S_IWOTH:
         sentence = "not read: others than its owner may write to it (remedy: chmod go-w)"
         raise _UnreadableError(path, sentence)
 
@@ -185,8 +187,8 @@ def _check_file(file: Path, status: os.stat_result, place: _Place) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise _UnreadableError(file, "not read: this must be a plain file")
     if place.folders:
-        _check_writers(file, status, place.uids)
-    elif status.st_uid not in place.uids:
+        _check_writers(file, status, place.owners)
+    elif status.st_uid not in place.owners.uids:
         raise _UnreadableError(file, "not read: it must belong to the user in whose home it is")
 
 
