@@ -9,6 +9,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import IPv4Address
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 MARK_NAMESPACE = "https://guestwake.org/xmlns/wake/1"
@@ -21,6 +22,7 @@ class Display:
 
     ports: tuple[int, ...]
     socket: str | None
+    ipv4_only: bool = False
 
 
 # Of each path, the sentence that tells why libvirt or QEMU refuses to save such a VM: the checks
@@ -103,4 +105,13 @@ def _display(graphics: ET.Element) -> Display:
     listen = graphics.find("listen[@type='socket']")
     socket = graphics.get("socket") or (None if listen is None else listen.get("socket"))
     named = (graphics.get(name) for name in ("port", "tlsPort", "websocket"))
-    return Display(tuple(int(port) for port in named if port and int(port) > 0), socket)
+    ports = tuple(int(port) for port in named if port and int(port) > 0)
+    return Display(ports, socket, ipv4_only=_is_ipv4(graphics.get("listen", "")))
+
+
+def _is_ipv4(address: str) -> bool:
+    try:
+        IPv4Address(address)
+    except ValueError:
+        return False
+    return True
