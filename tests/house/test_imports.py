@@ -65,7 +65,11 @@ ROOMS = (
     Room("guestwake.hosts", ("guestwake.hosts", *WORDS)),
     Room("guestwake.channels", ("guestwake.channels", "guestwake_wire", *WORDS)),
     Room("guestwake.application", ("guestwake", "guestwake_wire"), but_not=EDGES),
-    Room("guestwake.edges", (*EDGES, *BUILDER, *POLICY, *APIS, *SETTINGS, *KEEPERS)),
+    Room("guestwake.reports", ("guestwake", "guestwake_wire"), but_not=EDGES),
+    Room(
+        "guestwake.edges",
+        (*EDGES, *BUILDER, "guestwake.reports", *POLICY, *APIS, *SETTINGS, *KEEPERS),
+    ),
     *(Room(keeper, (*KEEPERS, *POLICY, *APIS)) for keeper in KEEPERS),
     Room("guestwake", ("guestwake", "guestwake_wire"), but_not=(*BACK_ENDS, *EDGES, *BUILDER)),
 )
@@ -174,6 +178,7 @@ def test_a_module_imports_only_what_its_room_may(module: str) -> None:
         ("guestwake.journal", "from guestwake import update_manager"),
         ("guestwake.application", "from guestwake.edges import cli"),
         ("guestwake.application", "import libvirt"),
+        ("guestwake.reports", "from guestwake.edges import cli"),
         ("guestwake.edges.cli", "from guestwake.hypervisors.memory import MemoryHypervisor"),
         ("guestwake.edges.cli", "from guestwake.update_manager import run"),
         ("guestwake_guest.service", "from guestwake.policy.words import Power"),
@@ -199,6 +204,7 @@ def test_an_import_from_the_wrong_room_is_seen(module: str, line: str) -> None:
         ("guestwake.application", "guestwake.hypervisors.libvirt"),
         ("guestwake.application", "importlib"),
         ("guestwake.edges.cli", "guestwake.application"),
+        ("guestwake.edges.cli", "guestwake.reports"),
         ("guestwake_guest.service", "guestwake_wire.messages"),
     ],
 )
