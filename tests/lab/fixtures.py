@@ -1,0 +1,30 @@
+"""What a `conftest.py` imports to have real guests in its tests: `lab`, and the marker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.guests import Lab, open_lab
+
+
+@pytest.fixture(scope="session")
+def lab_of_session() -> Iterator[Lab]:
+    with open_lab() as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(lab_of_session: Lab) -> Iterator[Lab]:
+    """A lab without guests; those of the test are gone after it."""
+    yield lab_of_session
+    lab_of_session.forget_all()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test that asks for the lab is a `qemu` test; nobody has to remember to say so."""
+    for item in items:
+        if "lab" in getattr(item, "fixturenames", ()):
+            item.add_marker("qemu")
