@@ -89,5 +89,7 @@ def test_a_users_name_leads_nowhere_else(tmp_path: Path, owner: str) -> None:
 def test_the_owner_of_the_root_counts_as_the_administrator(tmp_path: Path) -> None:
     folder = os.stat(tmp_path)
     paths = Paths.under(tmp_path, euid=4_000_000)
-    assert paths.administrators() == ({0, folder.st_uid}, {folder.st_gid})
-    assert Paths.system().administrators() == ({0}, set())
+    assert paths.administrators().uids == {0, folder.st_uid}
+    assert paths.administrators().gids == {folder.st_gid}
+    assert Paths.system().administrators().uids == {0}
+    assert not Paths.system().administrators().gids

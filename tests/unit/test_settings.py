@@ -319,6 +319,34 @@ def test_a_value_that_moved_to_another_file_and_went_bad_keeps_its_last_good_one
     assert at(host.resolve()) == "03:00"
 
 
+def test_a_value_goes_bad_where_another_file_had_overridden_it(host: Host) -> None:
+    host.write("policy/a", 'guest_update_time = "03:00"')
+    host.write("policy/b", 'guest_update_time = "04:00"')
+    host.remember()
+    host.write("policy/a", 'guest_update_time = "25:00"')
+    host.file("policy/b").unlink()
+    assert at(host.resolve()) == "03:00"
+
+
+def test_what_a_readable_file_says_now_beats_what_files_that_are_gone_said(host: Host) -> None:
+    host.write("policy/a", 'guest_update_time = "03:00"')
+    host.remember()
+    host.paths.policy_dir.chmod(0o777)
+    host.remember()
+    host.paths.policy_dir.chmod(0o755)
+    host.write("policy/a", 'guest_update_time = "05:00"')
+    host.write("policy/b", "broken")
+    assert at(host.resolve()) == "05:00"
+
+
+def test_a_bad_value_among_good_ones_of_the_policy_is_told_what_holds(host: Host) -> None:
+    host.write("policy/a", "splay = -1")
+    host.write("policy/b", "splay = 5")
+    resolved = host.resolve()
+    assert resolved.limits.splay == timedelta(minutes=5)
+    assert "(until then the value of another file of the policy holds)" in str(resolved.problems[0])
+
+
 def test_a_later_file_of_the_policy_wins_over_a_last_good_value(host: Host) -> None:
     host.write("policy/a", 'guest_update_time = "03:00"')
     host.remember()

@@ -130,6 +130,8 @@ VALUES = st.sampled_from(
         '"""\n] # " \\""" x = 1\n"""',
         '"""""two quotes first"""',
         '"""two quotes last"""""',
+        '"""one quote last""""',
+        "'''one quote last''''",
         '""""""',
         "'''\n[x]\ny = \"\n'''",
         "'''''two'''''",
@@ -325,6 +327,13 @@ def test_too_much_is_refused_and_what_came_before_counts(tmp_path: Path, etc: Pa
     assert "1024 KiB in all" in problems(parts)[0]
     write(tmp_path / "home/alice/.config/guestwake/guestwake.toml", "# 234567\n" * 8000)
     assert "64 KiB in all" in problems(look(tmp_path, Layer.USER, "alice"))[0]
+
+
+def test_many_files_count_together(tmp_path: Path) -> None:
+    folder = tmp_path / "home/alice/.config/guestwake/guestwake.toml.d"
+    for name in "abc":
+        write(folder / f"{name}.toml", "# 234567\n" * 3000)
+    assert [part.broken for part in look(tmp_path, Layer.USER, "alice")] == [False, False, True]
 
 
 def test_a_file_name_cannot_break_a_line(tmp_path: Path, etc: Path) -> None:
