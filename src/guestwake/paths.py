@@ -105,9 +105,12 @@ class Paths:
     def administrators(self) -> Administrators:
         """Root and who runs this; under `root` the owner and the group of that folder, so that a
         user whose files are group-writable from birth (umask 002) can try everything there."""
-        if self.root is None or not self.root.exists():
+        try:
+            folder = self.root.stat() if self.root else None
+        except OSError:
+            folder = None
+        if folder is None:
             return Administrators(frozenset({0, self.euid}), frozenset())
-        folder = self.root.stat()
         return Administrators(frozenset({0, folder.st_uid}), frozenset({folder.st_gid}))
 
 

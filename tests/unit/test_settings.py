@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import resource
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time, timedelta
@@ -440,6 +442,25 @@ def test_a_store_that_cannot_be_written_is_a_problem_and_no_crash(host: Host) ->
     host.paths.state.write_text("a file where the folder should be")
     (problem,) = host.load().remember()
     assert "the last good policy cannot be kept" in str(problem)
+
+
+def test_a_full_disk_leaves_the_store_as_it_was(host: Host) -> None:
+    host.write("policy/a", "splay = 1")
+    host.remember()
+    host.write("policy/a", "splay = 2")
+    layers = host.load()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        (problem,) = layers.remember()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert "cannot be kept: File too large" in str(problem)
+    assert os.listdir(host.paths.state) == ["policy-last-good.json"]
+    host.write("policy/a", "broken")
+    assert host.resolve().limits.splay == timedelta(minutes=1)
 
 
 # Problems

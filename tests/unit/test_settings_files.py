@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from guestwake.paths import Paths
 from guestwake.settings.source import Layer, Part
 from guestwake.settings.table import BY_TOML
-from guestwake.settings.toml_files import TomlFiles, key_lines, parse
+from guestwake.settings.toml_files import TomlFiles
+from guestwake.settings.toml_text import key_lines, parse
 
 FILE = "/etc/guestwake/x.toml"
 

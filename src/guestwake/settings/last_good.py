@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ def write(state: Path, kept: Kept) -> tuple[Problem, ...]:
             os.fsync(stream.fileno())
         new.replace(file)
     except OSError as err:
-        new.unlink(missing_ok=True) if state.is_dir() else None
+        with suppress(OSError):
+            new.unlink()
         sentence = f"the last good policy cannot be kept: {err.strerror}; free or repair this place"
         return (Problem(str(file), None, sentence),)
     return ()
