@@ -104,9 +104,10 @@ class Libvirt:
 
     def apply(self, vm: Vm, verb: Verb) -> None:
         with self._asked(vm, verb.value, verb) as domain:
+            power = self._allowing(vm, domain, verb)
             match verb:
                 case Verb.START:
-                    self._start(vm, domain)
+                    self._start(vm, domain, saved=power is Power.SAVED)
                 case Verb.SAVE | Verb.SAVE_PAUSED:
                     self._save(vm, domain, verb)
                 case Verb.SHUT_DOWN:
@@ -245,16 +246,22 @@ class Libvirt:
 
     # -- acting
 
-    def _start(self, vm: Vm, domain: libvirt.virDomain) -> None:
+    def _allowing(self, vm: Vm, domain: libvirt.virDomain, verb: Verb) -> Power:
+        # libvirt itself would, for instance, restart what is paused.
+        if verb in QEMU_ONLY and not self._connection.is_qemu():
+            raise HypervisorError(f"cannot {verb} '{vm.name}' on {self.uri}: only QEMU can")
         power = self._look(domain).power
-        if power not in (Power.OFF, Power.SAVED):
-            raise VmBusy(f"cannot start '{vm.name}': it is {power}")
-        if power is Power.SAVED:
+        if verb not in VERBS.get(power, ()):
+            raise VmBusy(f"cannot {verb} '{vm.name}': it is {power}")
+        return power
+
+    def _start(self, vm: Vm, domain: libvirt.virDomain, *, saved: bool) -> None:
+        if saved:
             self._read_image(vm, domain)
         try:
             domain.create()
         except libvirt.libvirtError as err:
-            if power is Power.SAVED and "load of migration failed" in str(err):
+            if saved and "load of migration failed" in str(err):
                 raise _image_unusable(vm, err) from err
             raise
 
