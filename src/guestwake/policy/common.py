@@ -9,14 +9,17 @@ from guestwake.policy import in_use
 from guestwake.policy.in_use import VIEWER_COUNTS_AFTER, Awake, Use
 from guestwake.policy.limits import Limits
 from guestwake.policy.run import Facts, Kind, Phase, Prior, Step, WakeRun, Why
-from guestwake.policy.window import Opening, Schedule, ends_now, next_opening
+from guestwake.policy.window import Opening, Schedule, ends_now, next_opening, openings
 from guestwake.policy.words import Now, Power
 
 LOOK_AGAIN = timedelta(seconds=30)  # while nothing is under way; events come sooner
 LOOK_SOON = timedelta(seconds=1)  # while something is
+POWER_SETTLES = timedelta(minutes=10)  # before a change of the AC power counts again
 # Our verb follows its record at once: a VM process that began within this time of the record,
 # with no mark yet, is the one that we started before we died. Later ones are somebody else's.
 STARTED_BY_US_WITHIN = 10.0
+
+_LOOKS_AHEAD = timedelta(days=16)  # two weeks and the date that does not exist
 
 UNSETTLED = {
     Power.CHANGING: Why.WAITS_FOR_CHANGE,
@@ -42,7 +45,7 @@ def over(run: WakeRun, facts: Facts, why: Why) -> Step:
     return Step(ended, why, unmark=marked and facts.power in _LIVE, over=True)
 
 
-def is_ours(run: WakeRun, facts: Facts) -> bool:
+def is_ours(run: WakeRun, facts: Facts, now: Now) -> bool:
     """Whether the VM that runs is the start that this run knows, and not somebody else's."""
     if facts.start is None:
         return False
@@ -51,7 +54,9 @@ def is_ours(run: WakeRun, facts: Facts) -> bool:
     if facts.mark is not None and facts.mark.start_id == facts.start.id:
         return facts.mark.token == run.token
     at, recorded = facts.start.at, run.since.elapsed
-    return at is not None and recorded - 1 <= at <= recorded + STARTED_BY_US_WITHIN
+    if at is None or run.since.boot_id != now.boot_id:
+        return False
+    return recorded - 1 <= at <= recorded + STARTED_BY_US_WITHIN
 
 
 def awake(run: WakeRun, now: Now) -> Awake:
@@ -69,6 +74,11 @@ def users(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> tuple[Use, ..
     return in_use.users(facts.evidence, awake(run, now), limits, now)
 
 
+def stays_up(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
+    """Whether it is not to be put back now: it is in use, or Fast Start holds it."""
+    return facts.fast_start_holds or bool(users(run, facts, limits, now))
+
+
 def work_at_risk(run: WakeRun, facts: Facts, now: Now) -> bool:
     return in_use.work_at_risk(facts.evidence, awake(run, now))
 
@@ -78,6 +88,14 @@ def is_busy(run: WakeRun, facts: Facts) -> bool:
     if facts.guest is None:
         return run.boot_id_before is not None
     return facts.guest.busy is True or facts.guest.boot_id == run.boot_id_before
+
+
+def extended(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step | None:
+    """The end put off for a guest that is busy installing. None: it is not, or no longer."""
+    left = limits.max_extension + run.ends.left(now)
+    if facts.removed or left <= timedelta(0) or not is_busy(run, facts):
+        return None
+    return wait(run, Why.BUSY_INSTALLING, now, min(left, LOOK_AGAIN))
 
 
 def noticing(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> WakeRun:
@@ -94,7 +112,7 @@ def noticing(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> WakeRun:
         run = replace(run, early_viewers=run.early_viewers | facts.evidence.viewers)
     if facts.told and not run.told:
         run = replace(run, told=True)
-    if not run.used and is_ours(run, facts) and users(run, facts, limits, now):
+    if not run.used and is_ours(run, facts, now) and users(run, facts, limits, now):
         run = replace(run, used=True)
     if run.prior is Prior.OFF and not run.kept_memory and _hibernated_itself(facts):
         run = replace(run, prior=Prior.SAVED, kept_memory=True)
@@ -127,27 +145,27 @@ def following_settings(run: WakeRun, limits: Limits, schedule: Schedule) -> Wake
 def joined_by_next(run: WakeRun, schedule: Schedule, now: Now) -> WakeRun | None:
     """The run with the next window in its chain, where that one touches: it opens no later than
     this one ends, or than we have stretched it to by now. None: it does not."""
-    last = run.chain[-1]
-    following = _following(run, schedule)
-    if following is None:
+    if not run.ends.passed(now):
         return None
-    past_end = max(timedelta(0), -run.ends.left(now))
-    due = run.ends.passed(now) and following.opens - last.ends <= past_end
-    if not due or following.ends <= last.ends:
+    last, following = run.chain[-1], _following(run, schedule)
+    if following is None or following.ends <= last.ends:
+        return None
+    if following.opens - last.ends > -run.ends.left(now):
         return None
     return replace(
         run,
         chain=(*run.chain, following),
         ends=run.ends.shifted(following.ends - last.ends),
         length=schedule.duration,
+        crashes=0,
+        restarts=0,
     )
 
 
 def _following(run: WakeRun, schedule: Schedule) -> Opening | None:
     last = run.chain[-1]
-    if run.kind is Kind.EXTRA and len(run.chain) == 1:
-        # A person's own run is owned by no date: the window of this very date may still come.
-        same_date = next_opening(schedule, last.date - timedelta(days=1))
-        if same_date and same_date.opens >= last.opens:
-            return same_date
-    return next_opening(schedule, last.date)
+    if run.kind is Kind.SCHEDULED or len(run.chain) > 1:
+        return next_opening(schedule, last.date)
+    # A person's own run is owned by no date, and a missed date may be long ago.
+    coming = openings(schedule, last.opens, last.opens + _LOOKS_AHEAD)
+    return next((window for window in coming if window.opens >= last.opens), None)

@@ -10,11 +10,14 @@ from guestwake.policy import put_back
 from guestwake.policy.common import (
     LOOK_AGAIN,
     LOOK_SOON,
+    POWER_SETTLES,
     UNSETTLED,
+    extended,
     is_busy,
     is_ours,
     joined_by_next,
     over,
+    stays_up,
     unsettled,
     users,
     wait,
@@ -31,54 +34,57 @@ RESTARTS_MAX = 2
 RESTART_PAUSE = timedelta(hours=1)
 USE_ENDED_FOR = timedelta(minutes=10)
 AFTER_RESUME = timedelta(seconds=60)
-POWER_COUNTS_AGAIN = timedelta(minutes=10)
 TELL_FAST_FOR = timedelta(seconds=60)
 
 
 def holding(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: Now) -> Step:
     if facts.power in UNSETTLED:
         return unsettled(run, facts, now)
-    if facts.power is not Power.RUNNING or not is_ours(run, facts):
+    if facts.power is not Power.RUNNING or not is_ours(run, facts, now):
         return changed_hands(run, facts, now)
-    using = bool(users(run, facts, limits, now))
     if facts.host.shutting_down:
         return put_back.park(run, facts, limits, now, Why.HOST_SHUTS_DOWN)
+    stays = stays_up(run, facts, limits, now)
     if facts.told_to_stop:
-        return _told_to_stop(run, facts, limits, now, using=using)
+        if stays:
+            return lend(run, facts, now)
+        return put_back.save_at_once(run, facts, limits, now)
     if (restarted := _after_restart(run, facts, limits, now)) is not None:
         return restarted
-    if _may_restart(run, facts, limits, now, using=using):
+    if _may_restart(run, facts, limits, now):
         return _restart(run, facts, now)
-    if not _has_ended(run, facts, limits, now, using=using):
-        if _on_battery(run, facts, limits, now) and not using and not is_busy(run, facts):
+    if not _has_ended(run, facts, limits, now, stays=stays):
+        if _on_battery(run, facts, limits, now) and not stays and not is_busy(run, facts):
             return put_back.park(run, facts, limits, now, Why.AC_POWER_LOST)
         return _hold(run, facts, limits, now)
     joined = None if facts.removed else joined_by_next(run, schedule, now)
     if joined:
         return wait(joined, Why.WINDOWS_TOUCH, now, LOOK_SOON)
-    return _at_the_end(run, facts, limits, now, using=using)
+    return _at_the_end(run, facts, limits, now, stays=stays)
 
 
 def lent(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: Now) -> Step:
     """Somebody uses it past the end: ours to put back when the use has ended."""
     if facts.power in UNSETTLED:
         return unsettled(run, facts, now)
-    if facts.power is not Power.RUNNING or not is_ours(run, facts):
+    if facts.power is not Power.RUNNING or not is_ours(run, facts, now):
         return changed_hands(run, facts, now)
     if facts.host.shutting_down:
         return put_back.park(run, facts, limits, now, Why.HOST_SHUTS_DOWN)
-    using = bool(users(run, facts, limits, now)) or facts.fast_start_holds
+    stays = stays_up(run, facts, limits, now)
     if facts.removed:
-        if using:
-            return over(run, facts, Why.REMOVED_IN_USE)
+        if stays:
+            return lend(run, facts, now)
         return put_back.put_back(run, facts, limits, now)
+    if not run.ends.passed(now):  # Duration has become longer
+        return wait(replace(run, phase=Phase.HOLDING, idle=None), Why.HOLDS, now, LOOK_SOON)
     joined = joined_by_next(run, schedule, now)
     if joined:
         joined = replace(joined, phase=Phase.HOLDING, idle=None)
         return wait(joined, Why.WINDOWS_TOUCH, now, LOOK_SOON)
     if facts.told_to_stop:
         return replace(wait(run, Why.LENT, now), leave=True)
-    if using:
+    if stays:
         return wait(replace(run, idle=None), Why.LENT, now)
     run = replace(run, idle=run.idle or now.after(timedelta(0)))
     assert run.idle is not None
@@ -87,19 +93,26 @@ def lent(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: No
     return put_back.put_back(run, facts, limits, now)
 
 
-def lend(run: WakeRun, now: Now) -> Step:
+def lend(run: WakeRun, facts: Facts, now: Now) -> Step:
+    """It stays up for who uses it: past its end it is lent, before that it is held as ever."""
+    if facts.removed:
+        return over(run, facts, Why.REMOVED_IN_USE)
+    ended = run.ends.passed(now)
     lent_out = replace(
         run,
-        phase=Phase.LENT,
+        phase=Phase.LENT if ended else Phase.HOLDING,
         since=now.after(timedelta(0)),
         used=True,
         idle=None,
         goal=None,
+        parking=None,
+        forced=False,
         asked=None,
         retry=None,
         tries=0,
     )
-    return wait(lent_out, Why.LENT, now)
+    step = wait(lent_out, Why.LENT if ended else Why.HOLDS, now)
+    return replace(step, leave=facts.told_to_stop)
 
 
 def changed_hands(run: WakeRun, facts: Facts, now: Now) -> Step:
@@ -143,14 +156,11 @@ def _parked_as_found(run: WakeRun, facts: Facts, why: Why, now: Now) -> Step:
         parked=facts.power,
         start=None,
         woke=None,
+        asked=None,
+        retry=None,
+        tries=0,
     )
     return wait(parked, why, now, LOOK_SOON)
-
-
-def _told_to_stop(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, using: bool) -> Step:
-    if using:
-        return replace(lend(run, now), leave=True)
-    return put_back.save_at_once(run, facts, limits, now)
 
 
 def _after_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step | None:
@@ -163,15 +173,15 @@ def _after_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step
     return None
 
 
-def _may_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, using: bool) -> bool:
+def _may_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
     """Section 6. Never twice within the hour, never over anybody's work."""
     guest = facts.guest
-    if guest is None or guest.restart is not Restart.REQUIRED or guest.busy or using:
+    if guest is None or guest.restart is not Restart.REQUIRED or guest.busy:
         return False
     if limits.restart_in_window is RestartInWindow.NEVER or run.boot_id_before:
         return False
     idle_too = limits.restart_in_window is RestartInWindow.OVER_IDLE_SESSIONS
-    if work_at_risk(run, facts, now) and not idle_too:
+    if users(run, facts, limits, now) or (work_at_risk(run, facts, now) and not idle_too):
         return False
     recent = run.restarted is not None and -run.restarted.left(now) < RESTART_PAUSE
     in_time = run.ends.left(now) >= limits.task_timeout
@@ -192,32 +202,30 @@ def _restart(run: WakeRun, facts: Facts, now: Now) -> Step:
     return Step(restarting, Why.RESTARTS, verb=Verb.RESTART, look_again_at=now.after(LOOK_SOON))
 
 
-def _has_ended(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, using: bool) -> bool:
+def _has_ended(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, stays: bool) -> bool:
     if run.ends.passed(now) or facts.removed:
         return True
     guest = facts.guest
     early = limits.early_finish and guest is not None and guest.nothing_left is True
-    if not early or using or is_busy(run, facts) or run.woke is None:
+    if not early or stays or is_busy(run, facts) or run.woke is None:
         return False
     return guest is not None and (
         guest.restart is Restart.NOT_REQUIRED and -run.woke.left(now) >= limits.min_awake
     )
 
 
-def _at_the_end(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, using: bool) -> Step:
+def _at_the_end(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, stays: bool) -> Step:
     """Section 4.4, in its order."""
     if run.resumed and -run.resumed.left(now) < AFTER_RESUME and not facts.removed:
         return wait(run, Why.HOST_RESUMED, now, AFTER_RESUME + run.resumed.left(now))
-    if using:
-        return over(run, facts, Why.REMOVED_IN_USE) if facts.removed else lend(run, now)
-    extension = limits.max_extension + run.ends.left(now)
-    if is_busy(run, facts) and extension > timedelta(0) and not facts.removed:
-        return wait(run, Why.BUSY_INSTALLING, now, min(extension, LOOK_AGAIN))
-    return put_back.put_back(run, facts, limits, now)
+    if stays:
+        return lend(run, facts, now)
+    longer = extended(run, facts, limits, now)
+    return longer or put_back.put_back(run, facts, limits, now)
 
 
 def _on_battery(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
-    settled = run.power_changed is None or -run.power_changed.left(now) >= POWER_COUNTS_AGAIN
+    settled = run.power_changed is None or -run.power_changed.left(now) >= POWER_SETTLES
     return limits.require_ac_power and facts.host.on_ac_power is False and settled
 
 

@@ -99,12 +99,12 @@ def users(evidence: Evidence, awake: Awake, limits: Limits, now: Now) -> tuple[U
 
 def work_at_risk(evidence: Evidence, awake: Awake) -> bool:
     """Whether a restart or a shutdown could lose somebody's work. In doubt: yes."""
-    if evidence.applications or awake.used:
+    if evidence.applications:
         return True
     if evidence.reporter is Reporter.SILENT:
         return True
     if evidence.reporter is Reporter.NEVER:
-        return awake.rested
+        return awake.rested or awake.used
     return any(_has_work(session, awake) for session in evidence.sessions)
 
 

@@ -11,12 +11,13 @@ from guestwake.policy.admission import slot_free
 from guestwake.policy.common import (
     LOOK_SOON,
     UNSETTLED,
+    extended,
     is_busy,
     is_ours,
     joined_by_next,
     over,
+    stays_up,
     unsettled,
-    users,
     wait,
     work_at_risk,
 )
@@ -59,6 +60,8 @@ _OF_CLOSE = {
     CloseAction.TURN_OFF: Goal.TURNED_OFF,
 }
 _SAVES = (Goal.SAVED, Goal.SAVED_PAUSED)
+_OFF = (Goal.OFF, Goal.TURNED_OFF)
+_ASKED_OF_GUEST = (Goal.OFF, Goal.SUSPENDED)
 
 
 def goal_of(run: WakeRun, limits: Limits, *, busy: bool, at_risk: bool) -> Goal:
@@ -78,39 +81,33 @@ def goal_of(run: WakeRun, limits: Limits, *, busy: bool, at_risk: bool) -> Goal:
 
 def put_back(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     """Begin, with nobody using it."""
-    busy, at_risk = is_busy(run, facts), work_at_risk(run, facts, now)
-    goal = goal_of(run, limits, busy=busy, at_risk=at_risk)
-    owed = goal is Goal.SAVED and _wanted(run, limits) is Goal.OFF
-    return _begin(run, facts, limits, now, goal, owed_off=owed, closing=run.used)
+    run = replace(run, parking=None, forced=False)
+    return _begin(run, facts, limits, now, _goal_now(run, facts, limits, now))
 
 
-def close(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: Now) -> Step:
+def close(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     """The CloseAction of a VM that ran before us, deferred to the end of the window."""
-    if users(run, facts, limits, now):
+    if stays_up(run, facts, limits, now):
         return over(run, facts, Why.WATCHED)
-    return put_back(replace(run, used=True), facts, limits, now)
+    used = replace(run, used=True)
+    return extended(run, facts, limits, now) or put_back(used, facts, limits, now)
 
 
 def park(run: WakeRun, facts: Facts, limits: Limits, now: Now, why: Why) -> Step:
     """Put it to rest inside its window, to go on later: by saving where the host shuts down."""
-    run = replace(run, parking=why)
+    run = replace(run, parking=why, forced=False)
     if why is Why.HOST_SHUTS_DOWN:
         return save_at_once(run, facts, limits, now)
     run = replace(run, power_changed=now.after(timedelta(0)))
-    return put_back(run, facts, limits, now)
+    return _begin(run, facts, limits, now, _goal_now(run, facts, limits, now))
 
 
 def save_at_once(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     """Whatever else: by saving, never by shutting down (a paused VM is paused again)."""
-    prior = run.prior
-    goal = {Prior.PAUSED: Goal.PAUSED, Prior.SAVED_PAUSED: Goal.SAVED_PAUSED}.get(
-        prior or Prior.SAVED, Goal.SAVED
-    )
-    if run.used or (goal is Goal.PAUSED and facts.host.shutting_down):
-        goal = Goal.SAVED
-    owed = _wanted(run, limits) is Goal.OFF
+    goal = _wanted(run, limits)
+    survives = goal in _SAVES or (goal is Goal.PAUSED and not facts.host.shutting_down)
     run = replace(run, forced=True)
-    return _begin(run, facts, limits, now, goal, owed_off=owed, closing=False)
+    return _begin(run, facts, limits, now, goal if survives else Goal.SAVED)
 
 
 def restoring(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: Now) -> Step:
@@ -121,28 +118,28 @@ def restoring(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, no
         return _reached(run, facts, now)
     if facts.power not in (Power.RUNNING, Power.PAUSED, Power.SUSPENDED):
         return _stopped_otherwise(run, facts, now)
-    if not is_ours(run, facts):
+    if not is_ours(run, facts, now):
         return hold.changed_hands(run, facts, now)
-    if not run.forced:
-        if facts.host.shutting_down:
-            return park(run, facts, limits, now, Why.HOST_SHUTS_DOWN)
-        if facts.told_to_stop and run.goal is Goal.OFF:
-            return save_at_once(run, facts, limits, now)
-        if users(run, facts, limits, now) and not facts.removed:
-            return hold.lend(run, now)
+    if facts.host.shutting_down and run.parking is not Why.HOST_SHUTS_DOWN:
+        return park(run, facts, limits, now, Why.HOST_SHUTS_DOWN)
+    if not facts.host.shutting_down and stays_up(run, facts, limits, now):
+        return hold.lend(run, facts, now)
+    under_way = run.asked and run.goal is not Goal.OFF
+    if facts.told_to_stop and not run.forced and not under_way:
+        return save_at_once(run, facts, limits, now)
     if facts.trouble is not None and run.asked:
         return replace(_refused(run, facts, schedule, now), leave=facts.told_to_stop)
     if run.retry and not run.retry.passed(now):
-        return wait(run, run.why, now, run.retry.left(now))
+        return replace(wait(run, run.why, now, run.retry.left(now)), leave=facts.told_to_stop)
     return _ask(run, facts, limits, now)
 
 
 def end_at_rest(run: WakeRun, facts: Facts, limits: Limits) -> Step:
     """The window of a parked run has ended, and its VM is at rest."""
-    wanted = Goal.SAVED if run.used else _wanted(run, limits)
-    if facts.power is Power.OFF and wanted in (*_SAVES, Goal.PAUSED, Goal.SUSPENDED):
+    wanted = _wanted(run, limits)
+    if facts.power is Power.OFF and wanted not in _OFF:
         return over(run, facts, Why.CRASHED)
-    if facts.power is Power.SAVED and wanted is Goal.OFF:
+    if facts.power is Power.SAVED and wanted in _OFF:
         return over(replace(run, owed_off=True), facts, Why.PUT_BACK_OWED_OFF)
     return over(replace(run, owed_off=False), facts, Why.PUT_BACK)
 
@@ -163,23 +160,19 @@ def _wanted(run: WakeRun, limits: Limits) -> Goal:
     return _OF_CLOSE[limits.close_action] if run.used else _unused_goal(run, limits)
 
 
-def _begin(
-    run: WakeRun,
-    facts: Facts,
-    limits: Limits,
-    now: Now,
-    goal: Goal,
-    *,
-    owed_off: bool,
-    closing: bool,
-) -> Step:
+def _goal_now(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Goal:
+    busy, at_risk = is_busy(run, facts), work_at_risk(run, facts, now)
+    return goal_of(run, limits, busy=busy, at_risk=at_risk)
+
+
+def _begin(run: WakeRun, facts: Facts, limits: Limits, now: Now, goal: Goal) -> Step:
     restoring_run = replace(
         run,
         phase=Phase.RESTORING,
         since=now.after(timedelta(0)),
         goal=goal,
-        owed_off=owed_off,
-        closing=closing,
+        owed_off=goal not in _OFF and _wanted(run, limits) in _OFF,
+        closing=run.used,
         asked=None,
         retry=None,
         tries=0,
@@ -191,11 +184,17 @@ def _ask(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     """The verb for the goal; a guest is given TaskTimeout, then it is saved instead."""
     assert run.goal is not None
     if run.goal in _SAVES:
+        if facts.done is not None and run.asked:
+            return wait(run, Why.PUTS_BACK, now, LOOK_SOON)
         if not run.forced and not run.asked and not slot_free(facts.others, limits, now):
             return wait(run, Why.WAITS_TO_PUT_BACK, now, QUEUE_LOOK)
         return _verb(run, _VERBS[run.goal], now)
-    if run.goal in (Goal.OFF, Goal.SUSPENDED) and -run.since.left(now) > limits.task_timeout:
-        return _save_instead(run, facts, limits, now)
+    unsafe = run.goal in _OFF and _goal_now(run, facts, limits, now) not in _OFF
+    overdue = -run.since.left(now) > limits.task_timeout
+    if (unsafe and run.goal is Goal.TURNED_OFF) or (overdue and run.goal in _ASKED_OF_GUEST):
+        return _save_instead(run, now)
+    if unsafe:  # it may be installing on its way down: asked no more, and given its time
+        return wait(run, Why.PUTS_BACK, now, LOOK_SOON)
     if run.asked and -run.asked.left(now) < ASK_AGAIN:
         return wait(run, Why.PUTS_BACK, now, LOOK_SOON)
     if run.goal is Goal.OFF:
@@ -229,8 +228,8 @@ def _refused(run: WakeRun, facts: Facts, schedule: Schedule, now: Now) -> Step:
     return wait(refused, Why.NOT_PUT_BACK_REFUSED, now, pause)
 
 
-def _save_instead(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
-    owed = run.goal is Goal.OFF
+def _save_instead(run: WakeRun, now: Now) -> Step:
+    owed = run.goal in _OFF
     saving = replace(run, goal=Goal.SAVED, owed_off=owed, asked=None, tries=0, retry=None)
     return wait(saving, Why.SAVES_INSTEAD, now, LOOK_SOON)
 
@@ -250,6 +249,8 @@ def _reached(run: WakeRun, facts: Facts, now: Now) -> Step:
             start=None,
             goal=None,
             asked=None,
+            retry=None,
+            tries=0,
         )
         leaves = facts.told_to_stop
         return replace(wait(parked, run.parking, now, LOOK_SOON), leave=leaves)

@@ -28,6 +28,7 @@ from guestwake.policy.admission import Candidate, Wait, admit
 from guestwake.policy.common import (
     LOOK_AGAIN,
     LOOK_SOON,
+    POWER_SETTLES,
     UNSETTLED,
     following_settings,
     is_ours,
@@ -42,10 +43,8 @@ from guestwake.policy.run import Facts, Kind, Phase, Prior, Step, WakeRun, Why
 from guestwake.policy.window import Opening, Schedule
 from guestwake.policy.words import Network, Now, Power, Trouble, Verb
 
-WAKE_TRIES = 3
 WAKE_PAUSE = timedelta(seconds=60)
 QUEUE_LOOK = timedelta(seconds=5)
-POWER_SETTLES = timedelta(minutes=10)
 
 AT_REST = {
     Power.PAUSED: (Prior.PAUSED, Verb.RESUME),
@@ -133,15 +132,15 @@ def next_step(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, no
 
 
 def _waiting(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
-    if facts.power in UNSETTLED and not _must_end(run, facts, now):
+    if facts.told_to_stop and run.parked:
+        return replace(wait(run, run.why, now), leave=True)
+    if facts.power in UNSETTLED and (run.parked or not _must_end(run, facts, now)):
         return unsettled(run, facts, now, QUEUE_LOOK)
     if facts.power in _NEVER_TOUCHED:
         return over(run, facts, _NEVER_TOUCHED[facts.power])
-    if facts.told_to_stop and run.parked:
-        return replace(wait(run, run.why, now), leave=True)
     if run.parked and facts.power is Power.RUNNING:
         return over(run, facts, Why.STARTED_BY_SOMEBODY)
-    if run.parked and facts.power not in (run.parked, *UNSETTLED):
+    if run.parked and facts.power is not run.parked:
         return over(run, facts, Why.STOPPED_BY_SOMEBODY)
     if _must_end(run, facts, now):
         return _never_woken(run, facts, limits, now)
@@ -159,7 +158,7 @@ def _waiting(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     reason = _guarded(run, facts, limits, now) or _not_admitted(run, facts, limits, now)
     if reason:
         pause = QUEUE_LOOK if reason in _WAITS.values() else LOOK_AGAIN
-        return wait(run, reason, now, pause)
+        return wait(replace(run, asked=None), reason, now, pause)
     return _wake(run, facts, now)
 
 
@@ -223,6 +222,7 @@ def _wake(run: WakeRun, facts: Facts, now: Now) -> Step:
         told=False,
         early_viewers=frozenset(),
         boot_id_before=None,
+        asked=run.asked or now.after(timedelta(0)),
         retry=None,
     )
     return Step(waking, Why.WAKES, verb=verb, mark=True, look_again_at=now.after(LOOK_SOON))
@@ -239,18 +239,16 @@ def _keeps_memory(run: WakeRun, facts: Facts, now: Now) -> bool:
 def _waking(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     if facts.power in UNSETTLED:
         return unsettled(run, facts, now)
-    ours = is_ours(run, facts)
+    ours = is_ours(run, facts, now)
     if facts.power is Power.RUNNING and ours:
         return _awake(run, facts, now)
     if facts.power is Power.PAUSED and ours and run.prior in (Prior.SAVED, Prior.SAVED_PAUSED):
-        return _resume_saved_paused(run, facts, now)
+        return _resume_saved_paused(run, facts, limits, now)
     someone_elses = facts.start is not None and not ours
     if someone_elses or not _rests_as_before(run, facts):
         return hold.changed_hands(run, facts, now)
     if facts.trouble is Trouble.IMAGE_UNUSABLE or facts.image_ok is False:
         return over(run, facts, Why.IMAGE_UNUSABLE)
-    if facts.told_to_stop or facts.removed:
-        return over(run, facts, Why.STOPPED_BEFORE_WAKE)
     if facts.done is not None:
         return wait(run, Why.WAKES, now, LOOK_SOON)
     waiting = replace(
@@ -259,11 +257,12 @@ def _waking(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
         start=None,
         prior=run.prior if run.parked else None,
     )
-    if facts.trouble is not None or run.tries >= WAKE_TRIES:
-        refused = replace(waiting, tries=0, retry=now.after(WAKE_PAUSE))
-        return wait(refused, Why.WAITS_AFTER_REFUSED_WAKE, now)
-    # Nobody said no, and it still rests: the manager died between the record and the act.
-    return _waiting(replace(waiting, tries=run.tries + 1), facts, limits, now)
+    overdue = run.asked is not None and -run.asked.left(now) > limits.task_timeout
+    if facts.trouble is not None or overdue:
+        why, retry = Why.WAITS_AFTER_REFUSED_WAKE, now.after(WAKE_PAUSE)
+        waiting = replace(waiting, why=why, asked=None, retry=retry)
+    # It is slow to wake, or the manager died between the record and the act: asked (again).
+    return _waiting(waiting, facts, limits, now)
 
 
 def _rests_as_before(run: WakeRun, facts: Facts) -> bool:
@@ -283,16 +282,21 @@ def _awake(run: WakeRun, facts: Facts, now: Now) -> Step:
         first_awake=run.first_awake or now.after(timedelta(0)),
         parked=None,
         parking=None,
-        tries=0,
+        asked=None,
         early_viewers=facts.evidence.viewers,
     )
     unmarked = facts.mark is None or facts.mark.token != run.token
     return Step(held, Why.HOLDS, mark=unmarked, tell=True, look_again_at=now.after(LOOK_SOON))
 
 
-def _resume_saved_paused(run: WakeRun, facts: Facts, now: Now) -> Step:
+def _resume_saved_paused(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     """An image saved while paused comes back paused: resume it, and remember that it was."""
-    paused = replace(run, prior=Prior.SAVED_PAUSED, start=facts.start.id if facts.start else None)
+    start = facts.start.id if facts.start else None
+    paused = replace(run, prior=Prior.SAVED_PAUSED, start=start, why=Why.WAKES)
+    if _must_end(run, facts, now) or facts.host.shutting_down:
+        return put_back.save_at_once(paused, facts, limits, now)
+    if facts.trouble is not None:
+        return wait(paused, Why.WAITS_AFTER_REFUSED_WAKE, now, WAKE_PAUSE)
     return Step(paused, Why.WAKES, verb=Verb.RESUME, mark=True, look_again_at=now.after(LOOK_SOON))
 
 
@@ -302,7 +306,7 @@ def _watching(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, no
         return wait(joined, Why.WINDOWS_TOUCH, now)
     if not _must_end(run, facts, now):
         return wait(run, Why.WATCHES, now)
-    same = facts.power is Power.RUNNING and is_ours(run, facts)
+    same = facts.power is Power.RUNNING and is_ours(run, facts, now)
     if facts.close_due and same and not facts.told_to_stop:
-        return put_back.close(run, facts, limits, schedule, now)
+        return put_back.close(run, facts, limits, now)
     return over(run, facts, Why.WATCHED)
