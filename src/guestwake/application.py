@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import cast
@@ -28,7 +28,14 @@ from guestwake.paths import Paths
 from guestwake.policy.due import Due, due
 from guestwake.policy.limits import Limits
 from guestwake.policy.run import Kind, Step
-from guestwake.policy.window import Opening, local_date, schedule_of
+from guestwake.policy.window import (
+    Opening,
+    Schedule,
+    last_opened,
+    local_date,
+    openings,
+    schedule_of,
+)
 from guestwake.policy.words import Now
 from guestwake.settings.resolve import Layers, Resolved, load, resolve
 from guestwake.update_manager import (
@@ -40,12 +47,14 @@ from guestwake.update_manager import (
     lock_of,
 )
 from guestwake.workspaces import Workspace, WorkspaceError, Workspaces
+from guestwake.zone import host_zone
 
 log = logging.getLogger(__name__)
 
 # scheme of the URI → module and function that opens it
 _HYPERVISORS: dict[str, tuple[str, str]] = {}
 _LIBVIRT = ("guestwake.hypervisors.libvirt", "connect")
+_LOOK_AHEAD = timedelta(days=15)  # further than any window to come, whatever GuestUpdateDays says
 
 Progress = Callable[[Workspace, Step, Now], None]
 
@@ -181,6 +190,66 @@ class Application:
     def is_running(self, workspace: Workspace) -> bool:
         return is_held(lock_of(self.locks, workspace.uuid))
 
+    # what a person wishes
+
+    def schedule(self, workspace: Workspace) -> Schedule:
+        return self.settings(workspace, self.resolved(workspace).limits).schedule
+
+    def zone(self, workspace: Workspace) -> ZoneInfo:
+        """The zone that its GuestUpdateTime is meant in."""
+        return self.schedule(workspace).zone
+
+    def skip(self, workspace: Workspace) -> Opening | None:
+        """Leave out the next window that no run has begun; a second time changes nothing. None:
+        there is none to come."""
+        with self.journal() as journal:
+            window = self._next_to_skip(workspace, journal)
+            if window is not None:
+                journal.skip(workspace.uuid, window.date, window.ends)
+            return window
+
+    def unskip(self, workspace: Workspace) -> Opening | None:
+        """The window that opens after all; None: none to come was left out."""
+        with self.journal() as journal:
+            window = self._next_to_skip(workspace, journal)
+            if window is None or not journal.unskip(workspace.uuid, window.date):
+                return None
+            return window
+
+    def _next_to_skip(self, workspace: Workspace, journal: Journal) -> Opening | None:
+        schedule, now = self.schedule(workspace), self.clock.now().wall
+        run = journal.run(workspace.uuid)
+        had = journal.ledger(workspace.uuid, workspace.added).done - journal.skipped(workspace.uuid)
+        taken = had | (set(run.dates) if run else set())
+        to_come = openings(schedule, now, now + _LOOK_AHEAD)
+        return next((window for window in to_come if window.date not in taken), None)
+
+    def pause(self, workspace: Workspace, until: datetime) -> None:
+        with self.journal() as journal:
+            journal.pause(workspace.uuid, until)
+
+    def resume(self, workspace: Workspace) -> bool:
+        """Whether it was paused. The window that passed last counts as left out, so that nothing
+        is caught up for the pause; `due` never goes further back than that one."""
+        schedule, now = self.schedule(workspace), self.clock.now().wall
+        with self.journal() as journal, journal.turn():
+            passed = last_opened(schedule, now)
+            done = journal.ledger(workspace.uuid, workspace.added).done
+            was_paused = journal.resume(workspace.uuid)
+            if was_paused and passed and passed.ends <= now and passed.date not in done:
+                journal.skip(workspace.uuid, passed.date, passed.ends)
+            return was_paused
+
+    def hold(self, workspace: Workspace, until: datetime, reason: str) -> None:
+        """It is in use until then; wakes nothing."""
+        with self.journal() as journal:
+            journal.hold(workspace.uuid, until, reason)
+
+    def release(self, workspace: Workspace) -> int:
+        """How many holds there were."""
+        with self.journal() as journal:
+            return journal.release(workspace.uuid)
+
     # the wake run
 
     def wake(
@@ -279,21 +348,6 @@ class _Desk:
         for problem in (*resolved.problems, *self._layers.remember()):
             log.warning("%s", problem)
         return self._application.settings(self._workspace, resolved.limits)
-
-
-def host_zone() -> ZoneInfo:
-    """The host's own zone, asked anew each time: it may be changed under us. UTC where the host
-    does not tell."""
-    name = os.environ.get("TZ", "").lstrip(":")
-    try:
-        if name:
-            return ZoneInfo(name)
-        link = os.path.realpath("/etc/localtime")
-        if "/zoneinfo/" in link:
-            return ZoneInfo(link.partition("/zoneinfo/")[2])
-        return ZoneInfo(Path("/etc/timezone").read_text().strip())
-    except (OSError, ValueError, KeyError):
-        return ZoneInfo("UTC")
 
 
 def user_name() -> str | None:

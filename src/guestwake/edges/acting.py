@@ -1,0 +1,215 @@
+"""The commands that do something. Each tells its result in one line and returns its exit code."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from guestwake.application import Application, default_uri, user_name
+from guestwake.edges.exit_codes import Exit, of_run
+from guestwake.edges.live import Live
+from guestwake.edges.text import local, printable, say, span
+from guestwake.edges.times import BadTime, instant
+from guestwake.journal import FOR_EVER
+from guestwake.locks import AlreadyRunning
+from guestwake.policy.run import WakeRun, Why
+from guestwake.workspaces import Workspace
+
+log = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_LOCK_AGAIN = 1.0  # seconds between two looks at another process's lock
+
+
+def run(arguments: Namespace, application: Application) -> Exit:
+    talks = arguments.command in ("wake", "workspace remove")
+    level = arguments.log_level or ("info" if talks else "warning")
+    live = Live()
+    root = logging.getLogger("guestwake")
+    root.setLevel(level.upper())
+    root.addHandler(live)
+    try:
+        with _stopped_by_signals(application) if talks else _as_ever():
+            return _COMMANDS[arguments.command](arguments, application, live)
+    finally:
+        live.end()
+        root.removeHandler(live)
+
+
+@contextmanager
+def _stopped_by_signals(application: Application) -> Iterator[None]:
+    """A signal asks the run to put back and end; where it may not be caught, things stay."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.signal(one, lambda *_: application.stop()) for one in _SIGNALS}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+@contextmanager
+def _as_ever() -> Iterator[None]:
+    yield
+
+
+# workspaces
+
+
+def _add(arguments: Namespace, application: Application, live: Live) -> Exit:
+    owner = None if arguments.system else arguments.owner or user_name()
+    added = application.add(arguments.name, arguments.uri or default_uri(), owner)
+    say(f"{_name(added.workspace)} is a workspace now.")
+    for note in added.notes:
+        say(f"- {printable(note)}")
+    return Exit.DONE
+
+
+def _remove(arguments: Namespace, application: Application, live: Live) -> Exit:
+    workspace = application.workspaces.find(arguments.workspace)
+    while True:
+        try:
+            ended = application.remove(workspace.uuid, live.show)
+            break
+        except AlreadyRunning as err:
+            log.info("'%s': %s and puts it back; waiting for that", workspace.name, err)
+        while application.is_running(workspace) and not application.told_to_stop:
+            application.clock.wait(_LOCK_AGAIN)
+        if application.told_to_stop:
+            log.warning("'%s' is still to be removed: call again", workspace.name)
+            return Exit.STOPPED
+    live.end()
+    if ended is not None and not ended.over:
+        log.warning("'%s' is still to be removed: call again", workspace.name)
+        return of_run(ended.why, stopped=application.told_to_stop)
+    say(f"{_name(workspace)} is no workspace any more{_how(ended.why if ended else None)}.")
+    return Exit.DONE
+
+
+def _how(why: Why | None) -> str:
+    return "" if why is None else f"; its run ended with '{why}'"
+
+
+# the wake run
+
+
+def _wake(arguments: Namespace, application: Application, live: Live) -> Exit:
+    if arguments.scheduled and arguments.duration is not None:
+        raise BadTime("--duration is not for --scheduled: the settings tell how long")
+    workspace = application.workspaces.find(arguments.workspace)
+    try:
+        if arguments.scheduled:
+            ended = application.wake_scheduled(workspace.uuid, live.show)
+        else:
+            ended = application.wake(workspace.uuid, arguments.duration, live.show)
+    except AlreadyRunning as err:
+        if arguments.scheduled:
+            log.debug("'%s': %s", workspace.name, err)
+            return Exit.DONE
+        log.error("'%s': %s; see 'guestwake status'", workspace.name, err)
+        return Exit.ALREADY_RUNNING
+    live.end()
+    if ended is None:
+        if not arguments.scheduled:
+            log.warning(
+                "'%s': GuestUpdateDuration is 0, which disables the policy; nothing was done. "
+                "'guestwake wake --duration MIN' wakes it all the same.",
+                workspace.name,
+            )
+        return Exit.DONE
+    say(_summary(workspace, ended.run, ended.why, application))
+    return of_run(ended.why, stopped=application.told_to_stop)
+
+
+def _summary(workspace: Workspace, run: WakeRun, why: Why, application: Application) -> str:
+    """The one record of a run: VM, why, how long, prior."""
+    awake = run.first_awake
+    length = f", awake for {span(-awake.left(application.clock.now()))}" if awake else ""
+    prior = f", before: {run.prior}" if run.prior else ""
+    return f"{_name(workspace)}: {why}{prior}{length}"
+
+
+# what a person wishes
+
+
+def _skip(arguments: Namespace, application: Application, live: Live) -> Exit:
+    workspace = application.workspaces.find(arguments.workspace)
+    if arguments.undo:
+        back = application.unskip(workspace)
+        if back is None:
+            say(f"{_name(workspace)}: no window to come was left out.")
+        else:
+            say(f"{_name(workspace)}: the window of {back.date} opens after all.")
+        return Exit.DONE
+    window = application.skip(workspace)
+    if window is None:
+        say(f"{_name(workspace)} has no window to leave out: GuestUpdateDuration is 0.")
+        return Exit.DONE
+    opens = local(window.opens, application.zone(workspace))
+    say(f"{_name(workspace)}: the window of {opens} is left out.")
+    return Exit.DONE
+
+
+def _pause(arguments: Namespace, application: Application, live: Live) -> Exit:
+    workspace = application.workspaces.find(arguments.workspace)
+    zone = application.zone(workspace)
+    until = FOR_EVER
+    if arguments.until is not None:
+        until = _to_come("--until", arguments.until, application.clock.now().wall, zone)
+    application.pause(workspace, until)
+    then = "until resumed" if until == FOR_EVER else f"until {local(until, zone)}"
+    say(f"{_name(workspace)} has no windows {then}.")
+    return Exit.DONE
+
+
+def _resume(arguments: Namespace, application: Application, live: Live) -> Exit:
+    workspace = application.workspaces.find(arguments.workspace)
+    was = application.resume(workspace)
+    say(f"{_name(workspace)} {'has its windows again' if was else 'was not paused'}.")
+    return Exit.DONE
+
+
+def _hold(arguments: Namespace, application: Application, live: Live) -> Exit:
+    workspace = application.workspaces.find(arguments.workspace)
+    if arguments.release:
+        count = application.release(workspace)
+        say(f"{_name(workspace)}: {count or 'no'} hold{'' if count == 1 else 's'} ended.")
+        return Exit.DONE
+    zone = application.zone(workspace)
+    until = _to_come("--for", arguments.until, application.clock.now().wall, zone)
+    application.hold(workspace, until, arguments.reason)
+    say(f"{_name(workspace)} is held until {local(until, zone)}.")
+    return Exit.DONE
+
+
+def _to_come(option: str, text: str, now: datetime, zone: ZoneInfo) -> datetime:
+    try:
+        until = instant(text, now, zone)
+    except BadTime as err:
+        raise BadTime(f"{option} '{text}': {err}.") from err
+    if until <= now:
+        raise BadTime(f"{option} '{text}': {local(until, zone)} has passed.")
+    return until
+
+
+def _name(workspace: Workspace) -> str:
+    return f"'{printable(workspace.name)}'"
+
+
+_COMMANDS: dict[str, Callable[[Namespace, Application, Live], Exit]] = {
+    "workspace add": _add,
+    "workspace remove": _remove,
+    "wake": _wake,
+    "skip": _skip,
+    "pause": _pause,
+    "resume": _resume,
+    "hold": _hold,
+}

@@ -1,0 +1,83 @@
+"""What `wake` says while it runs: one live line on a terminal, log lines above it.
+
+Without a terminal there is no live line; the log then says one line for each change.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TextIO
+
+from guestwake.edges.text import is_terminal, printable, span
+from guestwake.policy.run import Phase, Step
+from guestwake.policy.words import Now
+from guestwake.workspaces import Workspace
+
+_DOING = {
+    Phase.WAITING: "waits to wake it",
+    Phase.WATCHING: "runs already, only watched",
+    Phase.WAKING: "waking",
+    Phase.HOLDING: "awake for its updates",
+    Phase.RESTARTING: "restarting",
+    Phase.LENT: "in use, stays up",
+    Phase.RESTORING: "putting it back",
+}
+_COUNTS_DOWN = (Phase.WAITING, Phase.WATCHING, Phase.WAKING, Phase.HOLDING, Phase.RESTARTING)
+
+
+class Live(logging.Handler):
+    """The log on `stream`, and under it the live line where that is a terminal."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__()
+        self._stream = stream or sys.stderr
+        self._moves = is_terminal(self._stream)
+        self._line = ""
+
+    def show(self, workspace: Workspace, step: Step, now: Now) -> None:
+        """At each pass of the loop."""
+        if self._moves:
+            self._line = printable(doing(workspace, step, now))
+            self._draw()
+
+    def end(self) -> None:
+        """Take the live line away."""
+        self._wipe()
+        self._line = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        try:
+            text = printable(record.getMessage())
+            self._wipe()
+            self._stream.write(f"guestwake: {level}{text}\n")
+            self._draw()
+        except (OSError, ValueError):  # nobody reads it any more; the run goes on
+            self._line = ""
+
+    def _draw(self) -> None:
+        if self._moves and self._line:
+            width = _width(self._stream)
+            self._stream.write(f"\r{self._line[: width - 1]}\x1b[K")
+        self._stream.flush()
+
+    def _wipe(self) -> None:
+        if self._moves and self._line:
+            self._stream.write("\r\x1b[K")
+
+
+def doing(workspace: Workspace, step: Step, now: Now) -> str:
+    """Such as `'web01': awake for its updates (holds), 12 min left`."""
+    text = f"'{workspace.name}': {_DOING[step.run.phase]} ({step.why})"
+    if step.run.phase not in _COUNTS_DOWN:
+        return text
+    return f"{text}, {span(step.run.ends.left(now))} left"
+
+
+def _width(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80

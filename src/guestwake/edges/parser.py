@@ -1,0 +1,404 @@
+"""The command line: commands, options, what they mean, and what is wrong with a wrong one.
+
+The one table of commands feeds the parser, docs/commands.md, the man page and the completions. A
+usage error names the mistake and what was probably meant, and never prints the manual.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple, NoReturn
+
+SHELLS = ("bash", "zsh", "fish")
+LOG_LEVELS = ("error", "warning", "info", "debug")
+_WHEN = "08:30, '2026-11-24 08:30', 2h, 3d, tomorrow, or ISO 8601 with a zone"
+
+
+class UsageError(Exception):
+    """A sentence that names the mistake."""
+
+
+class Command(NamedTuple):
+    """`name` may be two words. `about`: for the documentation, whole sentences."""
+
+    name: str
+    help: str
+    about: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises UsageError instead of printing its usage. Options are never abbreviated, so that a
+    mistyped one is not taken for another."""
+
+    def __init__(self, **rest: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **rest})
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(_plain(message))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        known = list(action.choices or ())
+        if known and value not in known:
+            name = action.option_strings[-1] if action.option_strings else action.metavar
+            what = "command" if action.dest in ("command", "verb") else f"{name}"
+            raise UsageError(f"there is no {what} '{value}'.{_meant(value, known)}")
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Raises UsageError; SystemExit(0) after --help."""
+    named = _named(words)
+    help_comes_first = not named or "-h" in words[: words.index(named[0])]
+    parser = parser_of(None if help_comes_first else named[0])
+    try:
+        found, left_over = parser.parse_known_args(words)
+    except UsageError:
+        _refuse_unknown(words, parser, named)
+        raise
+    if left_over:
+        _refuse_unknown(left_over, parser, named)
+        raise UsageError(f"'{left_over[0]}' is one argument too many.")
+    if found.command is None and not found.version:
+        raise UsageError("a command is missing.")
+    return found
+
+
+def parser_of(only: str | None = None) -> Parser:
+    """`only`: fill in this command alone, as filling all takes longer than most commands run. A
+    name that is no command fills in all."""
+    parser = Parser(
+        prog="guestwake",
+        description="Keeps virtual machines that mostly sleep up to date: wakes each at its hour, "
+        "lets its own update clients work, and puts it back as it was.",
+        epilog="'guestwake COMMAND --help' tells more of each.",
+    )
+    _common(parser, None)
+    parser.add_argument("--version", action="store_true", help="print the version and end")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    meant = [one for one in COMMANDS if only == one.name.partition(" ")[0]]
+    below: dict[str, Any] = {}
+    for command in meant or COMMANDS:
+        group, _, word = command.name.rpartition(" ")
+        if group and group not in below:
+            made = commands.add_parser(group, help=GROUPS[group], description=GROUPS[group])
+            below[group] = made.add_subparsers(dest="verb", metavar="VERB", required=True)
+        to = below[group] if group else commands
+        _fill(to.add_parser(word, help=command.help, description=command.about), command)
+    return parser
+
+
+def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
+    parser.set_defaults(command=command.name)
+    command.arguments(parser)
+    _common(parser, argparse.SUPPRESS)
+
+
+def _named(words: Sequence[str]) -> list[str]:
+    """The words that are no options: the command first, as far as one can tell before parsing."""
+    found = []
+    for before, word in zip(("", *words), words, strict=False):
+        if not word.startswith("-") and before not in ("--root", "--log-level"):
+            found.append(word)
+    return found
+
+
+def _common(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Options that are understood before and after the command."""
+    parser.add_argument(
+        "--root",
+        metavar="DIR",
+        default=default,
+        help="keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=LOG_LEVELS,
+        default=default,
+        help="how much is said on stderr; the default is warning, for wake and remove info",
+    )
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        dest="log_level",
+        action="store_const",
+        const="debug",
+        default=default,
+        help="the same as --log-level debug",
+    )
+
+
+# arguments of each command
+
+
+def _workspace(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    parser.add_argument(
+        "workspace",
+        metavar="WORKSPACE",
+        nargs="?" if optional else None,
+        help="name or UUID of a workspace" + ("; without it, all of them" if optional else ""),
+    )
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for machines; times in UTC")
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="name or UUID of the VM")
+    parser.add_argument(
+        "--uri",
+        metavar="URI",
+        help="libvirt's connection URI (default: qemu:///system for root, else qemu:///session)",
+    )
+    owner = parser.add_mutually_exclusive_group()
+    owner.add_argument(
+        "--owner",
+        metavar="USER",
+        help="the host user whose settings count (default: who calls; for root, the system)",
+    )
+    owner.add_argument("--system", action="store_true", help="the workspace belongs to no user")
+
+
+def _wake(parser: argparse.ArgumentParser) -> None:
+    _workspace(parser)
+    parser.add_argument(
+        "--duration",
+        metavar="MIN",
+        type=_minutes,
+        help="how long, in minutes, 1 to 1440 (default: GuestUpdateDuration)",
+    )
+    parser.add_argument(
+        "--scheduled",
+        action="store_true",
+        help="as a timer calls it: does nothing unless a window is open or is to be caught up",
+    )
+
+
+def _skip(parser: argparse.ArgumentParser) -> None:
+    _workspace(parser)
+    parser.add_argument("--undo", action="store_true", help="let the window open after all")
+
+
+def _pause(parser: argparse.ArgumentParser) -> None:
+    _workspace(parser)
+    parser.add_argument("--until", metavar="WHEN", help=f"{_WHEN}; without it, until resumed")
+
+
+def _hold(parser: argparse.ArgumentParser) -> None:
+    _workspace(parser)
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument(
+        "--for", dest="until", metavar="TIME", help=f"how long, or until when: {_WHEN}"
+    )
+    how.add_argument("--release", action="store_true", help="end all holds of the workspace")
+    parser.add_argument(
+        "--reason", metavar="TEXT", default="", help="shown where somebody asks who keeps it awake"
+    )
+
+
+def _plan(parser: argparse.ArgumentParser) -> None:
+    _workspace(parser, optional=True)
+    parser.add_argument("--from", dest="start", metavar="WHEN", help=f"{_WHEN}; default: now")
+    parser.add_argument(
+        "--days", metavar="N", type=_days, default=7, help="how far, 1 to 3660 (default: 7)"
+    )
+    parser.add_argument(
+        "--set",
+        dest="assignments",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="what if this setting were so; may be given several times",
+    )
+    _json(parser)
+
+
+def _status(parser: argparse.ArgumentParser) -> None:
+    _workspace(parser, optional=True)
+    parser.add_argument("--check", action="store_true", help="end with 14 if something is wrong")
+    _json(parser)
+
+
+def _of_all(parser: argparse.ArgumentParser) -> None:
+    _workspace(parser, optional=True)
+    _json(parser)
+
+
+def _events(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--happened",
+        metavar="WORKSPACE",
+        nargs="?",
+        const="",
+        help="what happened, of one workspace or all, instead of what there can be",
+    )
+    _json(parser)
+
+
+def _completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
+
+
+GROUPS = {
+    "workspace": "which VMs Guestwake looks after",
+    "settings": "what counts, where it comes from, and what is wrong with it",
+}
+COMMANDS = (
+    Command(
+        "workspace add",
+        "look after a VM from now on",
+        "Takes a VM on. It must exist; what Guestwake can and cannot do with it is said. Only VMs "
+        "that were added are ever touched.",
+        _add,
+    ),
+    Command(
+        "workspace remove",
+        "do not look after it any more",
+        "Takes a workspace off. If Guestwake has woken its VM, that is put back first; where "
+        "another process has its run, that one does it, and this command waits. The VM itself and "
+        "its history stay.",
+        _workspace,
+    ),
+    Command("workspace list", "the workspaces", "Lists the workspaces.", _json),
+    Command(
+        "wake",
+        "wake a VM, keep it awake for its updates, put it back",
+        "The Guest Update Manager: one wake run, from the opening to 'put back'. Called by a "
+        "person it is an extra run, or goes on with one that was interrupted. After a crash, or "
+        "kill -9, the same command goes on from the record. SIGTERM, SIGINT and SIGHUP put the VM "
+        "back by saving it.",
+        _wake,
+    ),
+    Command(
+        "skip",
+        "leave out the next window",
+        "Leaves out the next window that has not begun. Saying it twice leaves out one window.",
+        _skip,
+    ),
+    Command(
+        "pause",
+        "no windows until further notice",
+        "Lets no window open until the time given, or until 'guestwake resume'. A run that is "
+        "under way goes on to its end.",
+        _pause,
+    ),
+    Command(
+        "resume",
+        "let the windows open again",
+        "Ends a pause. Windows that passed meanwhile are not caught up; one that is open now is "
+        "joined at the next look of the timer.",
+        _workspace,
+    ),
+    Command(
+        "hold",
+        "keep an awake VM from being put back",
+        "Says that a VM is in use: if Guestwake woke it, it stays up until the hold ends. It wakes "
+        "nothing.",
+        _hold,
+    ),
+    Command(
+        "plan",
+        "what will happen when, and why",
+        "Shows the windows to come, and why each is when it is; with --set also what would be if. "
+        "Touches nothing and asks no hypervisor.",
+        _plan,
+    ),
+    Command(
+        "status",
+        "what is going on, and what needs attention",
+        "Shows for each workspace what is going on now, its last and its next window, and loudly "
+        "what needs attention. It asks no hypervisor: what it tells is what was last recorded.",
+        _status,
+    ),
+    Command("history", "the wake runs that are over", "Lists the last 50 wake runs.", _of_all),
+    Command(
+        "settings show",
+        "each value and where it comes from",
+        "Shows what counts for a workspace, and the file and line of each value. Without a "
+        "workspace: the general values.",
+        _of_all,
+    ),
+    Command(
+        "settings check",
+        "all that is wrong, at once",
+        "Lists the problems of all settings files, and ends with 13 if there are any.",
+        _json,
+    ),
+    Command(
+        "events",
+        "what each event means, and what happened",
+        "Shows the catalogue of events, each with its cause and remedy; with --happened the last "
+        "100 that were recorded.",
+        _events,
+    ),
+    Command(
+        "completion",
+        "completion of commands for a shell",
+        "Prints a script for the shell named. For bash: guestwake completion bash > "
+        "/etc/bash_completion.d/guestwake",
+        _completion,
+    ),
+)
+
+
+# values
+
+
+def _minutes(text: str) -> timedelta:
+    return timedelta(minutes=_number(text, 1, 1440, "minutes"))
+
+
+def _days(text: str) -> int:
+    return _number(text, 1, 3660, "days")
+
+
+def _number(text: str, low: int, high: int, unit: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+        raise argparse.ArgumentTypeError(f"'{text}' will not do; it must be {low} to {high} {unit}")
+    return int(text)
+
+
+# mistakes
+
+
+def _plain(message: str) -> str:
+    """argparse's own words, without its jargon."""
+    if message.startswith("the following arguments are required: "):
+        return f"{message.partition(': ')[2]} is missing."
+    return f"{re.sub('^argument ', '', message).removesuffix('.')}."
+
+
+def _refuse_unknown(
+    words: Sequence[str], parser: argparse.ArgumentParser, named: Sequence[str]
+) -> None:
+    """Raises UsageError for the first option that this command does not have."""
+    known = [name for one in _parser_for(parser, named)._actions for name in one.option_strings]
+    for word in words:
+        name = word.partition("=")[0]
+        if word == "--":
+            return
+        if word.startswith("-") and name not in known and not re.match(r"-v+$|-?\d", word):
+            raise UsageError(f"there is no option '{name}' here.{_meant(name, known)}")
+
+
+def _meant(given: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    known = [name for name in known if name not in ("-h", "-v")]
+    close = get_close_matches(given[:80], known, n=1, cutoff=0.5)
+    if close:
+        return f" Did you mean '{close[0]}'?"
+    return f" There are: {', '.join(known)}."
+
+
+def _parser_for(parser: argparse.ArgumentParser, named: Sequence[str]) -> argparse.ArgumentParser:
+    """The innermost parser that these words lead to."""
+    for word in named:
+        below = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+        if not below or word not in below[0].choices:
+            break
+        parser = below[0].choices[word]
+    return parser

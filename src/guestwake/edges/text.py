@@ -1,0 +1,72 @@
+"""Values as text for people: escaped, in the workspace's zone; and as JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+
+def printable(text: str) -> str:
+    """Nothing in it can break a line, steer a terminal or hide what it says."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def say(text: str = "") -> None:
+    """A result, on stdout. Escaped by those who made `text` from what came from outside."""
+    print(text)
+
+
+def say_json(value: object) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Cells are escaped here; None is an empty one."""
+    from tabulate import tabulate
+
+    cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
+    return tabulate(cells, headers=list(headers), tablefmt="simple", disable_numparse=True)
+
+
+def local(at: datetime, zone: ZoneInfo) -> str:
+    """Such as `Tue 2026-11-24 08:30 CET`."""
+    return f"{at.astimezone(zone):%a %Y-%m-%d %H:%M %Z}"
+
+
+def utc(at: datetime | None) -> str | None:
+    """ISO 8601, whole seconds, Z."""
+    return None if at is None else f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def span(length: timedelta) -> str:
+    """Such as `4 h 5 min`, `40 s`; rounded down, never negative."""
+    seconds = max(0, int(length.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    hours, rest = divmod(minutes, 60)
+    if hours < 1:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    return f"{hours // 24} days"
+
+
+def is_terminal(stream: object) -> bool:
+    import os
+
+    return getattr(stream, "isatty", lambda: False)() and os.environ.get("TERM") != "dumb"
+
+
+def loud(text: str) -> str:
+    """For what must not be overlooked: bold red on a terminal that may have colours."""
+    import os
+
+    if is_terminal(sys.stdout) and "NO_COLOR" not in os.environ:
+        return f"\x1b[1;31m{text}\x1b[0m"
+    return text
