@@ -7,6 +7,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lab.fixtures import lab, lab_of_session, pytest_collection_modifyitems
+from lab.fixtures import lab, lab_of_session, private_mounts, pytest_collection_modifyitems
 
-__all__ = ["lab", "lab_of_session", "pytest_collection_modifyitems"]
+__all__ = ["lab", "lab_of_session", "private_mounts", "pytest_collection_modifyitems"]

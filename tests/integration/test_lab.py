@@ -32,6 +32,7 @@ def test_guests_outlive_the_daemon(lab: Lab) -> None:
     guest.wait_until_agent_answers()
 
 
+@pytest.mark.usefixtures("private_mounts")
 def test_a_full_disk_leaves_the_guest_running(lab: Lab) -> None:
     guest = lab.hibernated_guest("web01")
     guest.start()

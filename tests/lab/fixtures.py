@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -23,6 +24,13 @@ def lab(lab_of_session: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
         monkeypatch.setenv(name, value)
     yield lab_of_session
     lab_of_session.forget_all()
+
+
+@pytest.fixture
+def private_mounts() -> None:
+    """For tests that mount something. tools/without_kvm sees to it wherever the machine lets it."""
+    if "GUESTWAKE_LAB_PRIVATE_MOUNTS" not in os.environ:
+        pytest.skip("what is mounted here others would see")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,9 +1,8 @@
 """A libvirtd of one's own: its VMs, sockets and state live in one short folder under /tmp.
 
 It runs as libvirt's session daemon, because that one keeps everything below the XDG folders that
-it is given. For root, where libvirtd would take itself for the system's, it starts in a user
-namespace in which it is somebody else. Several processes can use it at once by its URI, and its
-VMs outlive every one of them.
+it is given. Root starts it as somebody else, because root's libvirtd takes itself for the
+system's. Several processes can use it at once by its URI, and its VMs outlive every one of them.
 
 What a killed test run leaves behind is swept up by the next one.
 """
@@ -35,9 +34,19 @@ stdio_handler = "file"
 security_driver = "none"
 namespaces = []
 cgroup_controllers = []
+clear_emulator_capabilities = 0
 """
 
-NOT_ROOT = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+# Some user that every Debian knows, because libvirt asks for the name: daemon.
+SOMEBODY = 1
+# In a user namespace, where all files still belong to root.
+IN_A_NAMESPACE = ["unshare", "--user", f"--map-user={SOMEBODY}", f"--map-group={SOMEBODY}"]
+# Where there are none (containers, chroots): really that user, who may open root's files.
+WITH_RIGHTS = [
+    *("setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"),
+    *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
+]
+
 PID_FILE = "libvirtd.pid"
 START_DEADLINE = 20.0  # seconds; it takes a tenth of one
 
@@ -67,10 +76,8 @@ class Libvirtd:
     @contextmanager
     def small_save_folder(self, size: int) -> Iterator[Path]:
         """For "the disk is full": saved images lie on a disk of their own, of `size` MiB, until
-        the end of the block, when no VM may be saved. Needs the mount namespace that
-        tools/without_kvm gives."""
-        if "GUESTWAKE_LAB_PRIVATE_MOUNTS" not in os.environ:
-            raise RuntimeError("no mounts of our own: run this through tools/without_kvm")
+        the end of the block, when no VM may be saved. Mounts it: ask for the fixture
+        `private_mounts`."""
         folder = self.save_folder
         mount = ["mount", "-t", "tmpfs", "-o", f"size={size}m,mode=755", "saves", str(folder)]
         subprocess.run(mount, check=True)
@@ -110,8 +117,8 @@ class Libvirtd:
 
     def _command(self) -> list[str]:
         libvirtd = shutil.which("libvirtd") or "/usr/sbin/libvirtd"
-        not_root = NOT_ROOT if os.geteuid() == 0 else ()
-        return [sys.executable, reaper.__file__, *not_root, libvirtd, "-p", str(self._pid_file)]
+        somebody = as_somebody(self.folder) if os.geteuid() == 0 else []
+        return [sys.executable, reaper.__file__, *somebody, libvirtd, "-p", str(self._pid_file)]
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as client:
@@ -142,12 +149,22 @@ def private_libvirtd() -> Iterator[Libvirtd]:
             owner.close()
 
 
+def as_somebody(folder: Path) -> list[str]:
+    """What root puts before a command to run it as somebody else."""
+    namespaces = subprocess.run([*IN_A_NAMESPACE, "true"], capture_output=True, check=False)
+    if namespaces.returncode == 0:
+        return IN_A_NAMESPACE
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, SOMEBODY, SOMEBODY)
+    return WITH_RIGHTS
+
+
 # --- what a killed run left behind ---
 
 
 def sweep() -> None:
     for folder in PARENT.glob(f"{PREFIX}*"):
-        if folder.is_dir() and folder.stat().st_uid == os.geteuid() and (folder / "owner").exists():
+        if folder.is_dir() and os.access(folder / "owner", os.W_OK):
             owner = hold(folder)
             if owner:
                 remove(folder)
@@ -176,11 +193,11 @@ def end(pid_file: Path, folder: Path) -> None:
     returns when it is gone."""
     with suppress(OSError, ValueError):  # it is gone already
         pid = int(pid_file.read_text())
-        while f"XDG_CONFIG_HOME={folder}".encode() in environment_of(pid):
+        while str(folder).encode() in command_of(pid):
             os.kill(pid, signal.SIGKILL)
             time.sleep(0.005)
 
 
-def environment_of(pid: int) -> list[bytes]:
+def command_of(pid: int) -> bytes:
     """Nothing for a process that has ended, even one that nobody has asked about yet."""
-    return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
