@@ -192,7 +192,7 @@ def _ask(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     unsafe = run.goal in _OFF and _goal_now(run, facts, limits, now) not in _OFF
     overdue = -run.since.left(now) > limits.task_timeout
     if (unsafe and run.goal is Goal.TURNED_OFF) or (overdue and run.goal in _ASKED_OF_GUEST):
-        return _save_instead(run, now)
+        return _save_instead(run, limits, now)
     if unsafe:  # it may be installing on its way down: asked no more, and given its time
         return wait(run, Why.PUTS_BACK, now, LOOK_SOON)
     if run.asked and -run.asked.left(now) < ASK_AGAIN:
@@ -228,8 +228,8 @@ def _refused(run: WakeRun, facts: Facts, schedule: Schedule, now: Now) -> Step:
     return wait(refused, Why.NOT_PUT_BACK_REFUSED, now, pause)
 
 
-def _save_instead(run: WakeRun, now: Now) -> Step:
-    owed = run.goal in _OFF
+def _save_instead(run: WakeRun, limits: Limits, now: Now) -> Step:
+    owed = _wanted(run, limits) in _OFF
     saving = replace(run, goal=Goal.SAVED, owed_off=owed, asked=None, tries=0, retry=None)
     return wait(saving, Why.SAVES_INSTEAD, now, LOOK_SOON)
 
