@@ -178,10 +178,9 @@ class Application:
         """
         workspace = replace(self.workspaces.find(name), removing=True)
         self.workspaces.write(workspace)
-        ended = None
         with held(lock_of(self.locks, workspace.uuid)), self.journal() as journal:
-            if journal.run(workspace.uuid) is not None:
-                ended = self._manage(workspace, journal, None, progress)
+            with self._manager(workspace, journal, progress) as manager:
+                ended = manager.run(None)
             if ended is None or ended.over:
                 journal.forget(workspace.uuid)
                 self.workspaces.forget(workspace)
@@ -261,26 +260,33 @@ class Application:
         with held(lock_of(self.locks, workspace.uuid)), self.journal() as journal:
             limits = self.resolved(workspace).limits
             length = limits.guest_update_duration if duration is None else duration
-            if not length and journal.run(workspace.uuid) is None:
-                return None
             now = self.clock.now().wall
             schedule = self.settings(workspace, limits).schedule
             opening = Opening(local_date(schedule, now), now, now + length)
-            return self._manage(workspace, journal, Occasion(opening, Kind.EXTRA), progress)
+            occasion = Occasion(opening, Kind.EXTRA) if length else None
+            with self._manager(workspace, journal, progress) as manager:
+                return manager.run(occasion)
 
     def wake_scheduled(self, name: str, progress: Progress = no_progress) -> Ended | None:
-        """What a timer calls. None: no window is open and nothing is to be caught up."""
+        """What a timer calls. None: nothing was open, no window is, and nothing is to be caught up.
+
+        What is open comes first, also where only the VM itself still tells of it: the journal may
+        have been lost. A new window may have opened since that one began.
+        """
         workspace = self.workspaces.find(name)
-        with held(lock_of(self.locks, workspace.uuid)), self.journal() as journal:
-            occasion = None
-            if journal.run(workspace.uuid) is None:
-                found = self._due(workspace, journal)
-                if found is None:
-                    return None
-                occasion = Occasion(
-                    found.opening, Kind.CAUGHT_UP if found.caught_up else Kind.SCHEDULED
-                )
-            return self._manage(workspace, journal, occasion, progress)
+        with (
+            held(lock_of(self.locks, workspace.uuid)),
+            self.journal() as journal,
+            self._manager(workspace, journal, progress) as manager,
+        ):
+            ended = manager.run(None)
+            if self.told_to_stop or (ended is not None and not ended.over):
+                return ended
+            found = self._due(workspace, journal)
+            if found is None:
+                return ended
+            kind = Kind.CAUGHT_UP if found.caught_up else Kind.SCHEDULED
+            return manager.run(Occasion(found.opening, kind))
 
     def stop(self) -> None:
         """From a signal handler: put back, and end."""
@@ -302,18 +308,14 @@ class Application:
             log.info("'%s': catches up at %s", workspace.name, found.not_before.isoformat())
             self.clock.wait((found.not_before - now.wall).total_seconds())
 
-    def _manage(
-        self,
-        workspace: Workspace,
-        journal: Journal,
-        occasion: Occasion | None,
-        progress: Progress,
-    ) -> Ended | None:
+    @contextmanager
+    def _manager(
+        self, workspace: Workspace, journal: Journal, progress: Progress
+    ) -> Iterator[UpdateManager]:
         hypervisor = self._open_hypervisor(workspace.uri)
         try:
             world = World(hypervisor, self.host, journal, self.clock, self.locks)
-            office = _Desk(self, workspace, progress)
-            return UpdateManager(world, workspace, office).run(occasion)
+            yield UpdateManager(world, workspace, _Desk(self, workspace, progress))
         finally:
             hypervisor.close()
 

@@ -12,7 +12,7 @@ import types
 import typing
 from datetime import date, datetime, timedelta
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from guestwake.policy.run import WakeRun
@@ -26,8 +26,13 @@ def dump_run(run: WakeRun) -> str:
     return json.dumps(_plain(run), separators=(",", ":"), sort_keys=True)
 
 
+@lru_cache(maxsize=256)
 def load_run(text: str) -> WakeRun:
-    """Raises RecordError on anything that `dump_run` would not have written."""
+    """Raises RecordError on anything that `dump_run` would not have written.
+
+    Remembered by its text: each pass reads the record of every other workspace, and hardly any
+    of them has changed since.
+    """
     try:
         run = _typed(WakeRun, json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:

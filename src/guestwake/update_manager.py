@@ -112,7 +112,7 @@ def lock_of(locks: Path, workspace: str) -> Path:
 
 
 class UpdateManager:
-    """One run. The caller holds the workspace's lock."""
+    """One run at a time. The caller holds the workspace's lock."""
 
     def __init__(self, world: World, workspace: Workspace, office: Office) -> None:
         self._world = world
@@ -125,7 +125,7 @@ class UpdateManager:
 
     def run(self, occasion: Occasion | None) -> Ended | None:
         """Go on with the open run, or begin one for `occasion`. None: neither is there."""
-        self._run = self._open_run()
+        self._run, self._acted = self._open_run(), _Acted()
         while True:
             seen = self._look()
             if self._run is None:
@@ -250,11 +250,14 @@ class UpdateManager:
         event = OF_WHY[why]
         of_last_verb = self._acted.trouble or step.over or event.standing
         detail = (self._acted.detail if of_last_verb else "") or seen.trouble or ""
+        retried = step.run.phase is Phase.RESTORING and not step.over and journal.standing(uuid_)
         if event.standing:
             journal.stand(uuid_, why, now.wall, detail)
-        elif step.run.phase is not Phase.RESTORING:
+        elif step.over or step.run.phase is not Phase.RESTORING:
             journal.unstand(uuid_)
         if before is not None and before.why is why and before.phase is step.run.phase:
+            return
+        if retried:  # told already, and it stands in `status` until it works
             return
         alike = [other for other, known in OF_WHY.items() if known.id == event.id]
         if event.once and journal.was_told(step.run.token, alike):
