@@ -1,0 +1,307 @@
+"""The words of the stories: a day on one host, told with the times of a true local clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, time, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from world import URI, World
+
+from guestwake.hypervisors.api import HypervisorError, Unreachable, Vm
+from guestwake.hypervisors.memory import MemoryVm
+from guestwake.journal import HistoryRow, Journal
+from guestwake.policy.run import WakeRun, Why
+from guestwake.policy.words import Network, Power, Verb
+from guestwake.workspaces import Workspace
+
+NO_SPACE = HypervisorError("cannot save: no space left on device")
+NOBODY_ANSWERS = Unreachable("cannot connect: connection refused")
+
+
+class Day(World):
+    """Begins at 00:00. A time "HH:MM" or "HH:MM:SS" is the next such reading of a true clock."""
+
+    def __init__(self, folder: Path, start: str = "2026-03-10 00:00", zone: str = "UTC") -> None:
+        self.zone = ZoneInfo(zone)
+        super().__init__(folder, datetime.fromisoformat(start).replace(tzinfo=self.zone))
+
+    # the stage
+
+    def workspace(
+        self,
+        name: str,
+        power: Power = Power.SAVED,
+        *,
+        saved_paused: bool = False,
+        memory_mib: int = 512,
+        **settings: Any,
+    ) -> Workspace:
+        """A VM that Guestwake looks after; its window is 03:00 to 03:30 unless said otherwise."""
+        vm = self.machine.add(name, Power.PAUSED if saved_paused else power, memory_mib=memory_mib)
+        if saved_paused:
+            self.machine.perform(vm, Verb.SAVE_PAUSED)
+            self.machine.deeds.clear()
+        self.set(name, **settings)
+        return self.office.add(name, URI, None).workspace
+
+    def set(self, name: str, **settings: Any) -> None:
+        """The settings of a workspace, in place of those it had."""
+        usual = {"guest_update_time": "03:00", "guest_update_duration": 30}
+        self.write_settings(name, usual | settings)
+
+    # time
+
+    def moment(self, text: str) -> float:
+        """Real seconds, from the start, of the next such reading after now."""
+        here = self.true_time().astimezone(self.zone)
+        reading = time.fromisoformat(text)
+        then = datetime.combine(here.date(), reading, self.zone)
+        if then.astimezone(UTC) <= self.true_time():
+            then = datetime.combine(here.date() + timedelta(days=1), reading, self.zone)
+        return (then.astimezone(UTC) - self._start).total_seconds()
+
+    def at(self, text: str) -> At:
+        return At(self, self.moment(text))
+
+    def run_until(self, text: str) -> None:
+        self.run_for(self.moment(text) - self.real)
+
+    def run_days(self, days: int) -> None:
+        self.run_for(days * 86_400)
+
+    # what can be seen
+
+    def vm(self, name: str) -> MemoryVm:
+        return next(it for it in self.machine.all() if it.name == name)
+
+    def power(self, name: str) -> Power:
+        return self.vm(name).power
+
+    def saved_as_paused(self, name: str) -> bool:
+        image = self.vm(name).image
+        return image is not None and image.paused
+
+    def verbs(self, name: str) -> list[str]:
+        """What our driver was asked to do with it, in order."""
+        deeds = self.machine.deeds
+        return [deed.what for deed in deeds if deed.vm == name and deed.who == "driver"]
+
+    def journal(self) -> Journal:
+        return Journal(self.office.journal_path, readonly=True)
+
+    def uuid(self, name: str) -> str:
+        return self.office.workspaces.find(name).uuid
+
+    def record(self, name: str) -> WakeRun | None:
+        """The run that is open."""
+        return self.journal().run(self.uuid(name))
+
+    def why(self, name: str) -> Why | None:
+        """Of the open run, else of the last one."""
+        run = self.record(name)
+        if run is not None:
+            return run.why
+        rows = self.history(name)
+        return rows[-1].why if rows else None
+
+    def history(self, name: str) -> list[HistoryRow]:
+        return self.journal().history(self.uuid(name))
+
+    def dates(self, name: str) -> list[str]:
+        """The local dates that had a window, in order, each as often as it had one."""
+        return [
+            f"{date:%m-%d}"
+            for row in self.history(name)
+            if row.woke or row.why is Why.WATCHED
+            for date in row.dates
+        ]
+
+    def events(self, name: str) -> list[Why]:
+        return [event.why for event in self.journal().events(self.uuid(name))]
+
+    def standing(self, name: str) -> Why | None:
+        event = self.journal().standing(self.uuid(name))
+        return event.why if event else None
+
+    def failed(self, name: str) -> list[str]:
+        """Errors with which processes of this workspace ended."""
+        return [
+            type(process.error).__name__
+            for process in self.finished
+            if process.workspace == name and process.error is not None
+        ]
+
+    def put_back(self, name: str) -> bool:
+        """Whether nothing is open any more, nor marked as ours."""
+        return self.record(name) is None and self.vm(name).mark is None
+
+
+class At:
+    """What people, guests and the host do at one moment."""
+
+    def __init__(self, day: Day, moment: float) -> None:
+        self._day, self._moment = day, moment
+
+    def does(self, act: Callable[[], object]) -> None:
+        def at_last() -> None:
+            act()
+
+        self._day.later(self._moment - self._day.real, at_last)
+
+    def _to(self, name: str, act: Callable[[Vm], object]) -> None:
+        self.does(lambda: act(self._day.vm(name).vm))
+
+    # people at the host
+
+    def somebody_starts(self, name: str) -> None:
+        self._to(name, self._day.machine.starts)
+
+    def somebody_stops(self, name: str) -> None:
+        self._to(name, self._day.machine.stops)
+
+    def somebody_saves(self, name: str) -> None:
+        self._to(name, self._day.machine.saves)
+
+    def somebody_pauses(self, name: str) -> None:
+        self._to(name, self._day.machine.pauses)
+
+    def somebody_resumes(self, name: str) -> None:
+        self._to(name, self._day.machine.resumes)
+
+    def somebody_migrates(self, name: str) -> None:
+        self._to(name, self._day.machine.migrates_away)
+
+    def somebody_deletes(self, name: str) -> None:
+        self._to(name, self._day.machine.deletes)
+
+    def somebody_backs_up(self, name: str, minutes: float) -> None:
+        self._to(name, lambda vm: self._day.machine.works_on(vm, minutes * 60))
+
+    def viewer_comes(self, name: str, who: str = "tablet") -> None:
+        self._to(name, lambda vm: self._day.machine.connects(vm, who))
+
+    def viewer_leaves(self, name: str, who: str = "tablet") -> None:
+        self._to(name, lambda vm: self._day.machine.disconnects(vm, who))
+
+    # guests
+
+    def guest_crashes(self, name: str) -> None:
+        self._to(name, self._day.machine.crashes)
+
+    def guest_shuts_down(self, name: str) -> None:
+        self._to(name, self._day.machine.guest_shuts_down)
+
+    def guest_restarts(self, name: str) -> None:
+        self._to(name, self._day.machine.guest_restarts)
+
+    # commands
+
+    def person_wakes(self, name: str, minutes: int | None = None) -> None:
+        duration = None if minutes is None else timedelta(minutes=minutes)
+        self.does(lambda: self._day.start(name, lambda app: app.wake(name, duration)))
+
+    def timer_fires(self, name: str) -> None:
+        self.does(lambda: self._day.timer(name))
+
+    def person_holds(self, name: str, hours: float) -> None:
+        self.does(lambda: self._hold(name, hours))
+
+    def _hold(self, name: str, hours: float) -> None:
+        day = self._day
+        with day.office.journal() as journal:
+            journal.hold(day.uuid(name), day.now().wall + timedelta(hours=hours), "a talk")
+
+    def person_releases(self, name: str) -> None:
+        self.does(lambda: self._write(lambda journal: journal.release(self._day.uuid(name))))
+
+    def person_skips(self, name: str) -> None:
+        self.does(lambda: self._skip(name))
+
+    def _skip(self, name: str) -> None:
+        day = self._day
+        opens = day.now().wall + timedelta(seconds=day.alarm(name) - day.real)
+        self._write(lambda journal: journal.skip(day.uuid(name), opens.date(), opens))
+
+    def person_pauses_schedule(self, name: str, hours: float) -> None:
+        day = self._day
+        until = timedelta(hours=hours)
+        self.does(
+            lambda: self._write(
+                lambda journal: journal.pause(day.uuid(name), day.now().wall + until)
+            )
+        )
+
+    def _write(self, act: Callable[[Journal], object]) -> None:
+        with self._day.office.journal() as journal:
+            act(journal)
+
+    def person_removes(self, name: str) -> None:
+        self.does(lambda: self._day.start(name, lambda app: app.remove(name)))
+
+    def sets(self, name: str, **settings: Any) -> None:
+        self.does(lambda: self._day.set(name, **settings))
+
+    # processes
+
+    def manager_is_killed(self, name: str) -> None:
+        self.does(lambda: self._day.kill(name))
+
+    def manager_is_terminated(self, name: str) -> None:
+        self.does(lambda: self._day.terminate(name))
+
+    # the host
+
+    def network_is(self, network: Network) -> None:
+        self.does(partial(setattr, self._day.host, "network", network))
+
+    def ac_power_is(self, on: bool) -> None:
+        self.does(partial(setattr, self._day.host, "on_ac_power", on))
+
+    def host_sleeps(self, minutes: float) -> None:
+        self.does(lambda: self._day.sleep(minutes * 60))
+
+    def host_shuts_down(self, minutes: float) -> None:
+        self.does(lambda: self._day.shut_down(minutes * 60))
+
+    def host_loses_power(self, minutes: float) -> None:
+        self.does(lambda: self._day.go_down(minutes * 60))
+
+    def clock_steps(self, minutes: float) -> None:
+        self.does(lambda: self._day.step_clock(timedelta(minutes=minutes)))
+
+    # faults
+
+    def verbs_fail(self, name: str, verb: Verb | str, times: int | None = None) -> None:
+        self._to(name, lambda vm: self._day.machine.fail(verb, NO_SPACE, times=times, vm=vm))
+
+    def verbs_work(self, name: str, verb: Verb | str) -> None:
+        self._to(name, lambda vm: self._day.machine.lift(verb, vm))
+
+    def hypervisor_is_gone(self) -> None:
+        self.does(lambda: self._day.machine.fail("everything", NOBODY_ANSWERS))
+
+    def hypervisor_is_back(self) -> None:
+        self.does(lambda: self._day.machine.lift("everything"))
+
+    def journal_is(self, fault: str | None) -> None:
+        """ "read-only", "full"; None: as it should be."""
+        self.does(partial(setattr, self._day, "journal_fault", fault))
+
+    def journal_is_locked(self) -> None:
+        self.does(self._day.lock_journal)
+
+    def journal_is_unlocked(self) -> None:
+        self.does(self._day.unlock_journal)
+
+    def journal_is_damaged(self) -> None:
+        self.does(self._damage)
+
+    def _damage(self) -> None:
+        path = self._day.office.journal_path
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        path.write_bytes(b"no journal " * 2000)
