@@ -314,7 +314,20 @@ def test_a_change_is_told(world: World) -> None:
     assert told.wait(10)
 
 
-def test_a_closed_driver_tells_nothing_more_and_can_be_asked_again(world: World) -> None:
+def test_a_closed_driver_tells_nothing_more(world: World) -> None:
+    has(world, TellsChanges)
+    closed, open_ = world.another(), world.another()
+    told, also_told = threading.Event(), threading.Event()
+    for driver, event in ((closed, told), (open_, also_told)):
+        driver.on_change(event.set)
+        assert driver.state(world.vm).power is Power.OFF
+    closed.close()
+    world.do(Verb.START)
+    assert also_told.wait(10)
+    assert not told.is_set()
+
+
+def test_a_closed_driver_can_be_asked_again(world: World) -> None:
     other = world.another()
     other.close()
     other.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -191,6 +192,37 @@ def test_a_vm_that_ended_while_no_daemon_looked_is_off(
         own_libvirtd.start()
         assert until(lambda: state_or_none(world) is Power.OFF)
         assert world.hypervisor.state(world.vm).stopped_by in (StoppedBy.CRASH, None)
+
+
+@pytest.mark.full
+def test_a_daemon_that_hangs_is_unreachable_within_half_a_minute(
+    own_libvirtd: Libvirtd, tmp_path: Path
+) -> None:
+    with qemu_world(own_libvirtd, tmp_path) as world:
+        listening = world.another()
+        listening.on_change(lambda: None)
+        assert listening.state(world.vm).power is Power.OFF
+        daemon = int((own_libvirtd.folder / "libvirtd.pid").read_text())
+        os.kill(daemon, signal.SIGSTOP)
+        try:
+            with pytest.raises(Unreachable):
+                listening.state(world.vm)
+        finally:
+            os.kill(daemon, signal.SIGCONT)
+        assert listening.state(world.vm).power is Power.OFF
+
+
+def test_closing_leaves_no_connection_behind(world: World) -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = open_files()
+    for _ in range(5):
+        other = world.another()
+        other.on_change(lambda: None)
+        assert other.state(world.vm).power is Power.OFF
+        other.close()
+    assert until(lambda: open_files() <= before + 1)
 
 
 def state_or_none(world: World) -> Power | None:

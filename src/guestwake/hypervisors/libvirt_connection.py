@@ -1,7 +1,8 @@
 """One connection to libvirt: opened when first asked, again after it was lost; errors translated.
 
 Embedded libvirt (`qemu:///embed?root=DIR`) lives inside this process: it needs the event loop
-before it is opened, and serves one process and one DIR at a time.
+before it is opened, and from then on DIR belongs to this process, and this process to DIR, until
+the process ends; closing the connection does not change that.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from guestwake.hypervisors.libvirt_library import libvirt
 from guestwake.hypervisors.libvirt_local import is_locked
 from guestwake.hypervisors.libvirt_tables import ERRORS, EVENTS, NO_AGENT
 
-KEEPALIVE_SECONDS: Final = 10
+KEEPALIVE_SECONDS: Final = 5
 KEEPALIVES_MISSED_MAX: Final = 3
 
 
@@ -35,6 +36,7 @@ class Connection:
         self.uri = uri
         self._open: libvirt.virConnect | None = None
         self._changed: Callable[[], None] | None = None
+        self._events: list[int] = []
 
     def get(self) -> libvirt.virConnect:
         """Raises Unreachable."""
@@ -54,9 +56,16 @@ class Connection:
 
     def close(self) -> None:
         connection, self._open = self._open, None
-        if connection is not None:
+        if connection is None:
+            return
+        # What still listens would hold the connection open.
+        for event in self._events:
             with contextlib.suppress(libvirt.libvirtError):
-                connection.close()
+                connection.domainEventDeregisterAny(event)
+        self._events.clear()
+        for end in (connection.unregisterCloseCallback, connection.close):
+            with contextlib.suppress(libvirt.libvirtError):
+                end()
 
     @contextlib.contextmanager
     def translated(self, what: str, *, agent: bool = False) -> Iterator[None]:
@@ -92,7 +101,7 @@ class Connection:
                 raise in_use(self.uri) from err
             raise Unreachable(f"cannot reach {self.uri}: {err}") from err
         if self._changed is not None:
-            _listen(connection, self._changed)
+            self._events = _listen(connection, self._changed)
         return connection
 
     def _look_for_another_process(self) -> None:
@@ -151,17 +160,21 @@ def _turn() -> None:
         libvirt.virEventRunDefaultImpl()
 
 
-def _listen(connection: libvirt.virConnect, changed: Callable[[], None]) -> None:
+def _listen(connection: libvirt.virConnect, changed: Callable[[], None]) -> list[int]:
+    """What to deregister in the end."""
+
     def tell(*_: object) -> None:
         changed()
 
+    registered = []
     for event in EVENTS:
         with contextlib.suppress(libvirt.libvirtError):  # a driver need not have them all
-            connection.domainEventRegisterAny(None, event, tell, None)
+            registered.append(connection.domainEventRegisterAny(None, event, tell, None))
     with contextlib.suppress(libvirt.libvirtError):  # only a daemon can be lost
         connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVES_MISSED_MAX)
     with contextlib.suppress(libvirt.libvirtError):
         connection.registerCloseCallback(tell, None)
+    return registered
 
 
 _loop: threading.Thread | None = None

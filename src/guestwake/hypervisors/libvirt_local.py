@@ -29,7 +29,7 @@ class QemuProcesses:
 
     def __init__(self, proc: Path = Path("/proc")) -> None:
         self._proc = proc
-        self._boot_id = (proc / "sys/kernel/random/boot_id").read_text().strip()
+        self._boot_id = _text(proc / "sys/kernel/random/boot_id").strip()
         self._known: dict[str, Process] = {}
 
     def find(self, uuid: str) -> Process | None:
@@ -75,7 +75,8 @@ class QemuProcesses:
         return found[0] if len(found) == 1 else None
 
     def _pids(self) -> Iterator[int]:
-        return (int(name) for name in os.listdir(self._proc) if name.isdecimal())
+        names = os.listdir(self._proc) if self._boot_id else []  # else it is not Linux
+        return (int(name) for name in names if name.isdecimal())
 
     def _matching(self, pid: int, needle: bytes) -> Process | None:
         try:
