@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from guestwake.policy.due import Ledger
-from guestwake.policy.run import Prior, WakeRun, Why
-from guestwake.policy.wake import MISSED
-from guestwake.record import RecordError, dump_run, load_run
+
+# The policy of the run takes longer to import than most reports take: only where a run, an event
+# or a history row is at hand.
+if TYPE_CHECKING:
+    from guestwake.policy.run import Prior, WakeRun, Why
 
 _APPLICATION_ID = 0x47575731  # "GWW1"
 _LOCKED_FOR = 10.0  # seconds to wait for another writer; each holds the file for milliseconds
@@ -132,6 +134,8 @@ class Journal:
 
     def open_runs(self) -> list[OpenRun]:
         """All of them; a record that cannot be understood is its own workspace's trouble."""
+        from guestwake.record import RecordError, load_run
+
         found = []
         for workspace, text, memory in self._all("SELECT workspace, run, memory FROM run"):
             try:
@@ -141,6 +145,8 @@ class Journal:
         return found
 
     def save(self, workspace: str, run: WakeRun, *, memory: int) -> None:
+        from guestwake.record import dump_run
+
         self._do(
             "INSERT INTO run VALUES (?, ?, ?) ON CONFLICT (workspace) DO UPDATE"
             " SET run = excluded.run, memory = excluded.memory WHERE run <> excluded.run",
@@ -151,6 +157,8 @@ class Journal:
 
     def finish(self, workspace: str, run: WakeRun, why: Why, at: datetime) -> None:
         """The run is over: one history row, its dates' windows, and no open run any more."""
+        from guestwake.policy.wake import MISSED
+
         with self._together():
             self._do("DELETE FROM run WHERE workspace = ?", workspace)
             if why not in MISSED:
@@ -177,6 +185,8 @@ class Journal:
             )
 
     def _windows(self, workspace: str, run: WakeRun, why: Why) -> None:
+        from guestwake.policy.run import Why
+
         available = run.first_awake is not None or why is Why.WATCHED
         for opening in run.chain[-len(run.dates) :] if run.dates else ():
             self._do(
@@ -372,6 +382,8 @@ class Journal:
             return self._db.execute(statement, values).fetchall()
 
     def _load(self, text: str) -> WakeRun:
+        from guestwake.record import RecordError, load_run
+
         try:
             return load_run(text)
         except RecordError as err:
@@ -473,11 +485,15 @@ def _instant(text: str) -> datetime:
 
 
 def _event(row: Sequence[Any]) -> EventRow:
+    from guestwake.policy.run import Why
+
     at, workspace, why, detail = row
     return EventRow(_instant(at), workspace, Why(why), detail)
 
 
 def _history(row: Sequence[Any]) -> HistoryRow:
+    from guestwake.policy.run import Prior, Why
+
     workspace, kind, dates, prior, why, began, woke, ended, used, crashes, restarts = row
     return HistoryRow(
         workspace=workspace,

@@ -10,16 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
-from guestwake import events
-from guestwake.events import OF_WHY, Event
 from guestwake.journal import EventRow, HistoryRow, Hold, Journal
 from guestwake.locks import is_held
 from guestwake.paths import Paths
 from guestwake.policy.due import Ledger, days_without_window, due, is_stale
-from guestwake.policy.run import Phase, WakeRun
 from guestwake.policy.window import UNTIL_NEXT, Opening, Schedule, openings, schedule_of, touches
 from guestwake.policy.words import Now
 from guestwake.settings.resolve import Layers, Resolved, check, load, resolve, with_overrides
@@ -27,8 +24,12 @@ from guestwake.settings.source import Problem
 from guestwake.workspaces import Workspace, Workspaces
 from guestwake.zone import host_zone
 
+if TYPE_CHECKING:
+    from guestwake.events import Event
+    from guestwake.policy.run import WakeRun
+
 _LOOK_AHEAD = timedelta(days=15)
-_COUNTS_DOWN = (Phase.WAITING, Phase.WATCHING, Phase.WAKING, Phase.HOLDING, Phase.RESTARTING)
+_PAST_ITS_END = ("lent", "restoring")  # phases whose end nobody counts down to
 
 
 class OpenRun(NamedTuple):
@@ -171,6 +172,8 @@ class Reports:
         with _reading(self.journal_path) as journal:
             rows = journal.events(name and self.workspaces.find(name).uuid)
             notes = journal.notes() if name is None else []
+        from guestwake.events import OF_WHY
+
         names = self._names()
         found = [
             Happened(row.at, *names(row.workspace), OF_WHY[row.why].id, row.detail) for row in rows
@@ -222,7 +225,7 @@ class Reports:
     def _open_run(self, workspace: Workspace, run: WakeRun, now: Now) -> OpenRun:
         left = run.ends.left(now)
         lock = self.paths.runtime / "locks" / f"{workspace.uuid}.lock"
-        counts_down = run.phase in _COUNTS_DOWN and left > timedelta(0)
+        counts_down = run.phase not in _PAST_ITS_END and left > timedelta(0)
         return OpenRun(run, left if counts_down else None, is_held(lock))
 
     def _plan(
@@ -252,6 +255,9 @@ class Reports:
 
 def catalogue() -> list[Event]:
     """Every event that there is, by its id."""
+    from guestwake import events
+    from guestwake.events import OF_WHY, Event
+
     single = (value for value in vars(events).values() if isinstance(value, Event))
     return sorted({one.id: one for one in (*OF_WHY.values(), *single)}.values(), key=_id)
 

@@ -5,6 +5,7 @@ Imports late: `status` must not wait for what only `wake` needs.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from argparse import Namespace
@@ -37,7 +38,10 @@ REPORTING = (
 def main(argv: Sequence[str] | None = None, *, build: Build | None = None) -> int:
     """The command. `argv` without the program's name; None: this process's own. `build` makes
     the application; given by tests alone."""
+    own_process = argv is None
     words = list(sys.argv[1:] if argv is None else argv)
+    if own_process:
+        gc.disable()  # a report is over before there is anything to collect
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -48,6 +52,9 @@ def main(argv: Sequence[str] | None = None, *, build: Build | None = None) -> in
         return int(Exit.DONE)
     except KeyboardInterrupt:
         return int(Exit.STOPPED)
+    finally:
+        if own_process:
+            gc.freeze()  # or Python looks through all that was imported once more at the end
 
 
 def complain(text: str) -> None:
@@ -88,6 +95,7 @@ def _called(arguments: Namespace, build: Build) -> Exit:
         from guestwake.edges import reporting
 
         return reporting.run(arguments, paths)
+    gc.enable()
     from guestwake.edges import acting
 
     return acting.run(arguments, build(paths))

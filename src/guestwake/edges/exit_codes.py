@@ -6,9 +6,14 @@ its meaning.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
+from functools import cache
+from typing import TYPE_CHECKING
 
-from guestwake.policy.run import Why
+# Late: most commands run nothing.
+if TYPE_CHECKING:
+    from guestwake.policy.run import Why
 
 
 class Exit(IntEnum):
@@ -43,35 +48,40 @@ class Exit(IntEnum):
     STOPPED = (15, "stopped by a signal; what had been woken was put back, or is on record")
 
 
-_OF_WHY = {
-    Why.WATCHED: Exit.DONE,
-    Why.PUT_BACK: Exit.DONE,
-    Why.PUT_BACK_OWED_OFF: Exit.DONE,
-    Why.CLOSED: Exit.DONE,
-    Why.GUEST_STOPPED_ITSELF: Exit.HANDED_OVER,
-    Why.STOPPED_BY_SOMEBODY: Exit.HANDED_OVER,
-    Why.STARTED_BY_SOMEBODY: Exit.HANDED_OVER,
-    Why.MIGRATED_AWAY: Exit.HANDED_OVER,
-    Why.REMOVED_IN_USE: Exit.HANDED_OVER,
-    Why.NOT_PUT_BACK_REFUSED: Exit.NOT_PUT_BACK,
-    Why.VM_GONE: Exit.LOST,
-    Why.CRASHED: Exit.LOST,
-    Why.CRASHED_TOO_OFTEN: Exit.LOST,
-    Why.IMAGE_UNUSABLE: Exit.IMAGE_UNUSABLE,
-    Why.NO_NETWORK: Exit.GUARDED,
-    Why.NO_AC_POWER: Exit.GUARDED,
-    Why.NO_TURN: Exit.NO_ROOM,
-    Why.NO_MEMORY: Exit.NO_ROOM,
-    Why.NO_DISK: Exit.NO_ROOM,
-    Why.NEVER_SETTLED: Exit.NO_ROOM,
-    Why.HYPERVISOR_UNREACHABLE: Exit.HYPERVISOR,
-    Why.WAKE_REFUSED: Exit.HYPERVISOR,
-    Why.STOPPED_BEFORE_WAKE: Exit.DONE,
-}
+@cache
+def codes() -> Mapping[Why, Exit]:
+    """Of every answer with which a run can end."""
+    from guestwake.policy.run import Why
+
+    return {
+        Why.WATCHED: Exit.DONE,
+        Why.PUT_BACK: Exit.DONE,
+        Why.PUT_BACK_OWED_OFF: Exit.DONE,
+        Why.CLOSED: Exit.DONE,
+        Why.GUEST_STOPPED_ITSELF: Exit.HANDED_OVER,
+        Why.STOPPED_BY_SOMEBODY: Exit.HANDED_OVER,
+        Why.STARTED_BY_SOMEBODY: Exit.HANDED_OVER,
+        Why.MIGRATED_AWAY: Exit.HANDED_OVER,
+        Why.REMOVED_IN_USE: Exit.HANDED_OVER,
+        Why.NOT_PUT_BACK_REFUSED: Exit.NOT_PUT_BACK,
+        Why.VM_GONE: Exit.LOST,
+        Why.CRASHED: Exit.LOST,
+        Why.CRASHED_TOO_OFTEN: Exit.LOST,
+        Why.IMAGE_UNUSABLE: Exit.IMAGE_UNUSABLE,
+        Why.NO_NETWORK: Exit.GUARDED,
+        Why.NO_AC_POWER: Exit.GUARDED,
+        Why.NO_TURN: Exit.NO_ROOM,
+        Why.NO_MEMORY: Exit.NO_ROOM,
+        Why.NO_DISK: Exit.NO_ROOM,
+        Why.NEVER_SETTLED: Exit.NO_ROOM,
+        Why.HYPERVISOR_UNREACHABLE: Exit.HYPERVISOR,
+        Why.WAKE_REFUSED: Exit.HYPERVISOR,
+        Why.STOPPED_BEFORE_WAKE: Exit.DONE,
+    }
 
 
 def of_run(why: Why, *, stopped: bool) -> Exit:
     """`why`: the last answer of a run, whether it is over or its record stays open. `stopped`: a
     signal told us to end; that shows only where all else went well."""
-    code = _OF_WHY.get(why, Exit.STOPPED)
+    code = codes().get(why, Exit.STOPPED)
     return Exit.STOPPED if stopped and code is Exit.DONE else code

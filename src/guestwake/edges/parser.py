@@ -7,6 +7,7 @@ usage error names the mistake and what was probably meant, and never prints the 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -30,12 +31,19 @@ class Command(NamedTuple):
     arguments: Callable[[argparse.ArgumentParser], None]
 
 
+class Format(argparse.HelpFormatter):
+    """argparse makes one for each argument, and imports much to learn how wide a terminal is."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=_width())
+
+
 class Parser(argparse.ArgumentParser):
     """Raises UsageError instead of printing its usage. Options are never abbreviated, so that a
     mistyped one is not taken for another."""
 
     def __init__(self, **rest: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **rest})
+        super().__init__(**{"allow_abbrev": False, "formatter_class": Format, **rest})
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(_plain(message))
@@ -77,14 +85,19 @@ def parser_of(only: str | None = None) -> Parser:
     )
     _common(parser, None)
     parser.add_argument("--version", action="store_true", help="print the version and end")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    # With `prog` argparse need not format its usage now, for which it would import much.
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands", prog="guestwake"
+    )
     meant = [one for one in COMMANDS if only == one.name.partition(" ")[0]]
     below: dict[str, Any] = {}
     for command in meant or COMMANDS:
         group, _, word = command.name.rpartition(" ")
         if group and group not in below:
             made = commands.add_parser(group, help=GROUPS[group], description=GROUPS[group])
-            below[group] = made.add_subparsers(dest="verb", metavar="VERB", required=True)
+            below[group] = made.add_subparsers(
+                dest="verb", metavar="VERB", required=True, prog=f"guestwake {group}"
+            )
         to = below[group] if group else commands
         _fill(to.add_parser(word, help=command.help, description=command.about), command)
     return parser
@@ -128,6 +141,17 @@ def _common(parser: argparse.ArgumentParser, default: str | None) -> None:
         default=default,
         help="the same as --log-level debug",
     )
+
+
+def _width() -> int:
+    try:
+        return int(os.environ["COLUMNS"]) - 2
+    except (KeyError, ValueError):
+        pass
+    try:
+        return os.get_terminal_size().columns - 2
+    except OSError:
+        return 78
 
 
 # arguments of each command

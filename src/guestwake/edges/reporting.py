@@ -73,10 +73,10 @@ def _next(status: Status) -> str:
 
 def _attention(status: Status) -> Iterator[str]:
     """What must not be overlooked, each with what to do."""
-    from guestwake.events import OF_WHY
-
     name = status.workspace.name
     if status.standing:
+        from guestwake.events import OF_WHY
+
         event = OF_WHY[status.standing.why]
         detail = f" ({status.standing.detail})" if status.standing.detail else ""
         yield f"{event.sentence.replace('{name}', name)}{detail} {event.remedy}"
