@@ -97,7 +97,7 @@ CASES = [
          "start power-off power-off power-off save", left=Power.SAVED, limits=TURN_OFF,
          night={"refuses": {Verb.POWER_OFF: REFUSED}, "reporter": Reporter.FRESH},
          events={**USED, 60.3: sets(busy=True)}, passed=(Why.SAVES_INSTEAD,)),
-    Case("TURN-OFF is no longer what CloseAction says", Why.PUT_BACK,
+    Case("TURN-OFF is no longer what CloseAction says", Why.CLOSED,
          "start power-off power-off power-off save", left=Power.SAVED, limits=TURN_OFF,
          night={"refuses": {Verb.POWER_OFF: REFUSED}},
          events={**USED, 60.3: sets(close_action=CloseAction.HIBERNATE)}),
