@@ -6,22 +6,22 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 # What QEMU guests run in: without a /dev/kvm that exists and hangs.
 LAB := tools/without_kvm $(PYTHON)
+PREPARE := tools/bootstrap --lab && PYTHONPATH=tests $(PYTHON) -m lab.image
+
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
 demo:  ## a real hibernated guest is woken, updated by its own update client, put back
-	@tools/bootstrap --lab
+	@$(PREPARE)
 	@$(LAB) tools/demo
 
 test:  ## one real pass of every story, with real guests (about ten minutes)
-	@tools/bootstrap --lab
-	@PYTHONPATH=tests $(PYTHON) -m lab.image
+	@$(PREPARE)
 	@echo "test: the log is $(CURDIR)/.cache/test.log"
 	@$(LAB) -m pytest -m "not full" 2>&1 | tee .cache/test.log
 
 test-all:  ## the full matrix
-	@tools/bootstrap --lab
-	@PYTHONPATH=tests $(PYTHON) -m lab.image
+	@$(PREPARE)
 	@echo "test-all: the log is $(CURDIR)/.cache/test-all.log"
 	@$(LAB) -m pytest 2>&1 | tee .cache/test-all.log
 
@@ -30,7 +30,7 @@ check:  ## lint, types and the tests that need no guest (a minute)
 	@$(PYTHON) -m pytest -m "not full and not qemu"
 
 bench:  ## the figures of docs/performance.md
-	@tools/bootstrap --lab
+	@$(PREPARE)
 	@$(LAB) tools/bench $(ARGUMENTS)
 
 docs:  ## write the generated pages of docs/
