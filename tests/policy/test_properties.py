@@ -278,16 +278,25 @@ def test_a_night_that_becomes_quiet_ends_with_the_vm_put_back(
     # the windows of two days, MaxExtension, TaskTimeout, the use that has to have ended
     night.until(night.minute + 3 * 1440)
     assert night.over, night.whys
-    assert_it_is_where_its_end_says(night, prior)
+    assert_it_is_where_its_end_says(night)
 
 
-def assert_it_is_where_its_end_says(night: Night, prior: Power) -> None:
+_PUT_BACK = {
+    Prior.PAUSED: Power.PAUSED,
+    Prior.SUSPENDED: Power.SUSPENDED,
+    Prior.SAVED: Power.SAVED,
+    Prior.OFF: Power.OFF,
+}
+
+
+def assert_it_is_where_its_end_says(night: Night) -> None:
     why, power, run = night.whys[-1], night.power, night.record
     assert power is not Power.RUNNING, night.whys
     unused = not run.used and night.limits.return_state is ReturnState.PREVIOUS
-    if why is Why.PUT_BACK and unused and run.prior is not Prior.SAVED:
-        saved_instead = prior is Power.SUSPENDED or Why.HOST_SHUTS_DOWN in night.whys
-        assert power is prior or (power is Power.SAVED and saved_instead), night.whys
+    if why is Why.PUT_BACK and unused and run.prior:
+        # a guest that will not suspend is saved; so is any VM of a host that shuts down
+        saved_instead = run.prior is Prior.SUSPENDED or Why.HOST_SHUTS_DOWN in night.whys
+        assert power is _PUT_BACK[run.prior] or (power is Power.SAVED and saved_instead)
     if why is Why.PUT_BACK_OWED_OFF:
         assert power is not Power.OFF
     if why is Why.CLOSED:

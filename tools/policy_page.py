@@ -1,0 +1,330 @@
+"""docs/policy.md: what happens when, by asking the policy itself over the whole grid of facts.
+
+Prints the page. A test compares it with the file, so the page cannot say what the code does not.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import product
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from guestwake.events import OF_WHY, Level
+from guestwake.policy import wake
+from guestwake.policy.in_use import Evidence, Reporter, Session
+from guestwake.policy.limits import CloseAction, Limits, ReturnState
+from guestwake.policy.run import (
+    Facts,
+    Goal,
+    GuestReport,
+    Kind,
+    Phase,
+    Prior,
+    Step,
+    WakeRun,
+    Why,
+)
+from guestwake.policy.window import Opening, Schedule, schedule_of
+from guestwake.policy.words import Now, Power, Start, StoppedBy
+
+ANY = "any"
+YES, NO = "yes", "no"
+OPEN, ENDED = "open", "ended"
+STRETCHED = "after MaxExtension"  # busy still, when the window cannot be stretched any more
+
+_MIDNIGHT = datetime(2026, 6, 9, tzinfo=UTC)
+_UP = 100_000.0  # seconds that the host has been up at the opening
+_WINDOW = Opening(date(2026, 6, 9), _MIDNIGHT, _MIDNIGHT + timedelta(hours=1))
+_LIMITS = Limits(guest_update_time=time(0), guest_update_duration=timedelta(hours=1))
+_START = Start("ours", _UP)
+
+
+class Cell(NamedTuple):
+    """One point of the grid; the fields are the table's columns, in their order."""
+
+    window: str
+    prior: str
+    in_use: str
+    busy: str
+    used: str
+    at_risk: str
+    return_state: str
+    close_action: str
+
+
+_TITLES = (
+    "window", "prior", "in use", "installing", "used earlier", "work at risk",
+    "ReturnState", "CloseAction",
+)  # fmt: skip
+_VALUES: tuple[tuple[str, ...], ...] = (
+    (OPEN, ENDED),
+    tuple(Prior),
+    (NO, YES),
+    (NO, YES, STRETCHED),
+    (NO, YES),
+    (NO, YES),
+    tuple(ReturnState),
+    tuple(CloseAction),
+)
+# From the last column to the first: that gives the fewest rows.
+_MERGED_FIRST = range(len(_TITLES) - 1, -1, -1)
+Values = tuple[frozenset[str], ...]
+Rows = dict[Values, str]
+
+
+def policy_page() -> str:
+    """The whole page, as Markdown."""
+    return "\n".join(
+        [
+            "# What the wake run does when",
+            "",
+            "*Made by `tools/policy_page.py`, which asks the policy itself; do not edit.*",
+            "",
+            "## The phases",
+            "",
+            *_phases(),
+            "",
+            "## At the opening",
+            "",
+            "What is found decides what is done and what is remembered as *prior*, given network, "
+            "power and room.",
+            "",
+            *_table(("found", "answer", "asked of the hypervisor", "prior"), _opening_rows()),
+            "",
+            "## While it is ours: the whole grid",
+            "",
+            *_LEGEND,
+            "",
+            *_table((*_TITLES, "answer", "what is done"), grid_rows()),
+            "",
+            "## When it is not as we left it",
+            "",
+            "The VM was woken by us, and this is what the next look finds.",
+            "",
+            *_table(("found", "stopped by", "window open", "window ended"), _hands_rows()),
+            "",
+            "## Every answer",
+            "",
+            "`guestwake events` has the cause and the remedy of each.",
+            "",
+            *_table(("answer", "level", "says"), _why_rows()),
+            "",
+        ]
+    )
+
+
+_LEGEND = (
+    "The VM runs, and the run knows it as its own. Each column is one question; `any` means that "
+    "the answer is the same whatever stands there.",
+    "",
+    "- *window*: open, or ended with no window that touches it.",
+    "- *in use*: somebody uses it at this moment. *used earlier*: somebody has since the wake; of "
+    "a VM that was running before, that its last application was closed.",
+    f"- *installing*: the guest says that it is busy; `{STRETCHED}`: it still does when the window "
+    "cannot be stretched any more.",
+    "- *work at risk*: a restart or a shutdown could lose somebody's work.",
+    "- *owed: off*: it is saved and should really be off; the next run settles it.",
+)
+
+
+def _phases() -> list[str]:
+    """The drawing in the policy's own docstring."""
+    text = inspect.getdoc(wake) or ""
+    drawing = [line for line in text.splitlines() if line.startswith("    ")]
+    explained = text.split(drawing[-1])[1].strip().split("\n\n")[0]
+    return ["```", *(line[4:] for line in drawing), "```", "", explained]
+
+
+# At the opening
+
+
+def _opening_rows() -> Iterable[tuple[str, ...]]:
+    for power in Power:
+        step = _begin(Facts(power, _START if power in _LIVE else None))
+        if step.run.prior is Prior.SAVED:
+            paused = _next(step.run, Facts(Power.PAUSED, _START), _at(0))
+            yield _opening_row("saved", step)
+            yield _opening_row("an image that was saved while paused, started", paused)
+            yield _opening_row("saved, and *owed: off*", _begin(Facts(Power.SAVED, owed_off=True)))
+            yield _opening_row(
+                "saved, and the image will not do", _begin(Facts(Power.SAVED, image_ok=False))
+            )
+        else:
+            yield _opening_row(power, step)
+
+
+_LIVE = (Power.RUNNING, Power.PAUSED, Power.SUSPENDED)
+
+
+def _opening_row(found: str, step: Step) -> tuple[str, ...]:
+    return found, _code(step.why), _code(step.verb), step.run.prior or ""
+
+
+def _begin(facts: Facts) -> Step:
+    return wake.begin(_WINDOW, Kind.SCHEDULED, "token", facts, _LIMITS, _schedule(), _at(0))
+
+
+# The grid
+
+
+def grid_rows() -> list[tuple[str, ...]]:
+    """The grid, with rows that agree made one: values, then the answer and what is done."""
+    rows: Rows = {
+        tuple(frozenset([value]) for value in cell): _outcome(Cell(*cell))
+        for cell in product(*_VALUES)
+    }
+    for column in _MERGED_FIRST:
+        rows = _merged(rows, column)
+    ordered = sorted(rows.items(), key=lambda row: _position(row[0]))
+    return [(*_shown(values), *outcome.split("|")) for values, outcome in ordered]
+
+
+def _merged(rows: Rows, column: int) -> Rows:
+    """Rows that differ in that column only, and have the same outcome, as one."""
+    groups: dict[tuple[Values, str], frozenset[str]] = {}
+    for values, outcome in rows.items():
+        key = ((*values[:column], frozenset(), *values[column + 1 :]), outcome)
+        groups[key] = groups.get(key, frozenset()) | values[column]
+    return {
+        (*values[:column], merged, *values[column + 1 :]): outcome
+        for (values, outcome), merged in groups.items()
+    }
+
+
+def _position(values: Values) -> list[list[int]]:
+    return [
+        sorted(known.index(value) for value in found)
+        for found, known in zip(values, _VALUES, strict=True)
+    ]
+
+
+def _shown(values: Values) -> list[str]:
+    return [
+        ANY if len(found) == len(known) else ", ".join(each for each in known if each in found)
+        for found, known in zip(values, _VALUES, strict=True)
+    ]
+
+
+def _outcome(cell: Cell) -> str:
+    minute = {OPEN: 30.0, ENDED: 60.0}[cell.window]
+    if cell.window == ENDED and cell.busy == STRETCHED:
+        minute += _LIMITS.max_extension / timedelta(minutes=1)
+    limits = replace(
+        _LIMITS,
+        return_state=ReturnState(cell.return_state),
+        close_action=CloseAction(cell.close_action),
+    )
+    step = _next(_held(cell), _seen(cell), _at(minute), limits)
+    return f"{_code(step.why)}|{_done(step)}"
+
+
+def _held(cell: Cell) -> WakeRun:
+    """The run of a VM that we woke at the opening, or that ran before."""
+    watching = cell.prior == Prior.RUNNING
+    begun = _begin(Facts(Power.RUNNING, _START)).run
+    return replace(
+        begun,
+        phase=Phase.WATCHING if watching else Phase.HOLDING,
+        prior=Prior(cell.prior),
+        start=_START.id,
+        kept_memory=cell.prior != Prior.OFF,
+        woke=None if watching else _at(0).after(timedelta(0)),
+        told=True,
+        used=cell.used == YES and not watching,
+    )
+
+
+def _seen(cell: Cell) -> Facts:
+    before = Session("alice", _UP - 9000, _UP - 8000)  # older than the wake: at risk, not in use
+    return Facts(
+        Power.RUNNING,
+        _START,
+        evidence=Evidence(
+            holds=("alice",) if cell.in_use == YES else (),
+            reporter=Reporter.FRESH,
+            sessions=(before,) if cell.at_risk == YES else (),
+        ),
+        guest=GuestReport("boot", busy=cell.busy != NO),
+        close_due=cell.used == YES,
+    )
+
+
+_DONE = {
+    Goal.PAUSED: "paused",
+    Goal.SUSPENDED: "suspended",
+    Goal.SAVED: "saved",
+    Goal.SAVED_PAUSED: "saved as paused",
+    Goal.OFF: "asked to shut down",
+    Goal.TURNED_OFF: "switched off",
+}
+
+
+def _done(step: Step) -> str:
+    if step.run.goal is None:
+        return "left as it is" if step.over else "stays up"
+    return _DONE[step.run.goal] + (", owed: off" if step.run.owed_off else "")
+
+
+# When it changed hands
+
+
+_FOUND: tuple[tuple[str, Facts], ...] = (
+    ("off", Facts(Power.OFF, stopped_by=StoppedBy.CRASH)),
+    ("off", Facts(Power.OFF, stopped_by=StoppedBy.GUEST)),
+    ("off", Facts(Power.OFF, stopped_by=StoppedBy.HOST)),
+    ("saved", Facts(Power.SAVED, stopped_by=StoppedBy.HOST)),
+    ("paused", Facts(Power.PAUSED, _START)),
+    ("suspended", Facts(Power.SUSPENDED, _START)),
+    ("running, another start", Facts(Power.RUNNING, Start("another", _UP + 900))),
+    ("elsewhere", Facts(Power.ELSEWHERE)),
+    ("crashed", Facts(Power.CRASHED)),
+    ("changing", Facts(Power.CHANGING)),
+    ("gone", Facts(Power.GONE)),
+    ("unknown", Facts(Power.UNKNOWN)),
+)
+
+
+def _hands_rows() -> Iterable[tuple[str, ...]]:
+    for found, facts in _FOUND:
+        run = _held(Cell(OPEN, Prior.OFF, NO, NO, NO, NO, "", ""))
+        answers = (_next(run, facts, _at(minute)) for minute in (30, 60))
+        yield found, facts.stopped_by or "", *(_code(step.why) for step in answers)
+
+
+# Every answer
+
+
+def _why_rows() -> Iterable[tuple[str, ...]]:
+    for why in Why:
+        event = OF_WHY[why]
+        yield _code(why), Level(event.level).name.lower(), event.sentence.replace("{name}", "web01")
+
+
+def _next(run: WakeRun, facts: Facts, now: Now, limits: Limits = _LIMITS) -> Step:
+    return wake.next_step(run, facts, limits, _schedule(), now)
+
+
+def _schedule() -> Schedule:
+    return schedule_of(_LIMITS, "", ZoneInfo("UTC"))
+
+
+def _at(minute: float) -> Now:
+    span = timedelta(minutes=minute)
+    return Now(_MIDNIGHT + span, _UP + span.total_seconds(), "boot")
+
+
+def _code(word: str | None) -> str:
+    return f"`{word}`" if word else ""
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+if __name__ == "__main__":
+    print(policy_page(), end="")
