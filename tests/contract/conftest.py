@@ -1,219 +1,16 @@
-"""The back ends that the contract suite runs on, each with one VM that is off.
-
-What a back end's world cannot do (a viewer, a crash, a spoiled image), its `World` says by
-skipping. Real QEMU sits in its BIOS without any disk: enough for all that a hypervisor does. Its
-libvirtd is private; run it below tools/without_kvm where /dev/kvm hangs.
-"""
+"""Fixtures of the contract suite: the back ends, and the private libvirtd below one of them."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 import pytest
-
-from guestwake.hypervisors.libvirt import Libvirt
-from guestwake.hypervisors.memory import MemoryHypervisor, MemoryMachine
-from guestwake.policy.words import Now, Power, Verb
+from worlds import World, libvirt_test_world, memory_world, qemu_world
 
 if TYPE_CHECKING:
     from lab.libvirtd import Libvirtd
-
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-DOMAIN = """\
-<domain type='{type}'>
-  <name>{name}</name><uuid>{uuid}</uuid><memory unit='MiB'>64</memory>
-  <os><type arch='x86_64' machine='pc'>hvm</type></os>
-  <features><acpi/></features>
-  <devices>
-    <controller type='usb' model='none'/><memballoon model='none'/>
-    <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
-    <graphics type='vnc' {display}</graphics><video><model type='vga'/></video>
-  </devices>
-</domain>
-"""
-
-
-def now() -> Now:
-    elapsed = time.clock_gettime(time.CLOCK_BOOTTIME)
-    return Now(datetime.now(UTC), elapsed, BOOT_ID)
-
-
-def until(true: Callable[[], Any], seconds: float = 10.0) -> bool:
-    """Ask again until it is so; False after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-@dataclass
-class World:
-    """One back end, its VM, and what somebody else can do to it."""
-
-    hypervisor: Any  # a driver; tests ask which powers it has
-    another: Callable[[], Any]  # a second driver, as another process would have it
-    name: str
-    crash: Callable[[], None] = lambda: pytest.skip("its VMs cannot crash")
-    spoil_image: Callable[[], None] = lambda: pytest.skip("its images are not files")
-    view: Callable[[], Callable[[], None]] = lambda: pytest.skip("it has no display")
-    start_at_is_told: bool = True
-    image_keeps_mark: bool = True
-    guest_has_agent: bool = False  # one that answers
-
-    def __post_init__(self) -> None:
-        self.vm = self.hypervisor.find(self.name)
-        if self.power() is not Power.OFF:
-            self.hypervisor.apply(self.vm, Verb.POWER_OFF)
-        assert self.power() is Power.OFF
-
-    def power(self) -> Power:
-        return self.hypervisor.state(self.vm).power
-
-    def do(self, *verbs: Verb) -> None:
-        """Skips where the VM cannot be asked one of them."""
-        for verb in verbs:
-            if verb not in self.hypervisor.verbs(self.vm):
-                pytest.skip(f"cannot be asked to {verb} while {self.power()}")
-            self.hypervisor.apply(self.vm, verb)
-
-    def bring_to(self, power: Power) -> None:
-        self.do(*WAYS[power])
-        assert self.power() is power
-
-
-WAYS = {
-    Power.OFF: (),
-    Power.RUNNING: (Verb.START,),
-    Power.PAUSED: (Verb.START, Verb.PAUSE),
-    Power.SAVED: (Verb.START, Verb.SAVE),
-}
-
-
-@contextlib.contextmanager
-def memory_world() -> Iterator[World]:
-    machine = MemoryMachine(now)
-    vm = machine.add("web01")
-    machine.get(vm).guest.agent = False
-    numbers = iter(range(100))
-
-    def view() -> Callable[[], None]:
-        viewer = f"viewer-{next(numbers)}"
-        machine.connects(vm, viewer)
-        return lambda: machine.disconnects(vm, viewer)
-
-    yield World(
-        MemoryHypervisor(machine),
-        lambda: MemoryHypervisor(machine),
-        "web01",
-        crash=lambda: machine.crashes(vm),
-        spoil_image=lambda: machine.spoils_image(vm),
-        view=view,
-    )
-
-
-@contextlib.contextmanager
-def test_driver_world() -> Iterator[World]:
-    """Its state is this process's, and is gone once the last driver is closed."""
-    with contextlib.ExitStack() as closing:
-
-        def connect() -> Libvirt:
-            driver = Libvirt("test:///default")
-            closing.callback(driver.close)
-            return driver
-
-        yield World(
-            connect(),
-            connect,
-            "test",
-            start_at_is_told=False,
-            image_keeps_mark=False,
-            guest_has_agent=True,
-        )
-
-
-@contextlib.contextmanager
-def qemu_world(libvirtd: Libvirtd, folder: Path, *, tcp: bool = False) -> Iterator[World]:
-    name, uuid, display = f"contract-{uuid4().hex[:8]}", str(uuid4()), folder / "vnc.sock"
-    define(libvirtd, name, uuid, "port='-1' autoport='yes'>" if tcp else listen_at(display))
-    with contextlib.ExitStack() as closing:
-
-        def connect() -> Libvirt:
-            driver = Libvirt(libvirtd.uri)
-            closing.callback(driver.close)
-            return driver
-
-        def view() -> Callable[[], None]:
-            client = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX)
-            client.connect(tcp_display(libvirtd, name) if tcp else str(display))
-            closing.callback(client.close)
-            assert client.recv(3) == b"RFB"  # QEMU has taken it
-            return client.close
-
-        world = World(
-            connect(),
-            connect,
-            name,
-            crash=lambda: os.kill(qemu_pid(uuid), signal.SIGKILL),
-            spoil_image=lambda: (libvirtd.save_folder / f"{name}.save").write_bytes(b"short"),
-            view=view,
-        )
-        closing.callback(undefine, libvirtd, name)
-        yield world
-
-
-def listen_at(path: Path) -> str:
-    return f"><listen type='socket' socket='{path}'/>"
-
-
-def define(libvirtd: Libvirtd, name: str, uuid: str, display: str) -> None:
-    kind = os.environ.get("GUESTWAKE_LAB_DOMAIN_TYPE", "qemu")
-    xml = DOMAIN.format(type=kind, name=name, uuid=uuid, display=display)
-    virsh(libvirtd, "define", "/dev/stdin", text=xml)
-
-
-def undefine(libvirtd: Libvirtd, name: str) -> None:
-    with contextlib.suppress(subprocess.CalledProcessError):
-        virsh(libvirtd, "destroy", name)
-    with contextlib.suppress(subprocess.CalledProcessError):
-        virsh(libvirtd, "undefine", name, "--managed-save")
-
-
-def tcp_display(libvirtd: Libvirtd, name: str) -> tuple[str, int]:
-    number = virsh(libvirtd, "vncdisplay", name).strip().rpartition(":")[2]
-    return "127.0.0.1", 5900 + int(number)
-
-
-def virsh(libvirtd: Libvirtd, *command: str, text: str | None = None) -> str:
-    """Another program's view, so that the driver does not vouch for itself."""
-    run = ["virsh", "--connect", libvirtd.uri, *command]
-    return subprocess.run(
-        run, input=text, check=True, capture_output=True, text=True, timeout=60
-    ).stdout
-
-
-def qemu_pid(uuid: str) -> int:
-    answer = subprocess.run(
-        ["pgrep", "--full", f"qemu-system.* -uuid {uuid}"],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=10,
-    )
-    return int(answer.stdout)
 
 
 @pytest.fixture(scope="session")
@@ -238,7 +35,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "memory":
         opened = memory_world()
     elif request.param == "libvirt-test":
-        opened = test_driver_world()
+        opened = libvirt_test_world()
     else:
         request.getfixturevalue("as_its_user")
         opened = qemu_world(request.getfixturevalue("libvirtd"), tmp_path)

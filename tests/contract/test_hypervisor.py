@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from conftest import World, until
+from worlds import World, until
 
 from guestwake.hypervisors.api import (
     AgentSilent,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import until
+from worlds import until
 
 from guestwake.hypervisors.api import AgentSilent, HypervisorError, Vm
 from guestwake.hypervisors.libvirt import AGENT_SECONDS, Libvirt

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from conftest import DOMAIN, World, qemu_world, until, virsh
+from worlds import DOMAIN, World, qemu_world, until, virsh
 
 from guestwake.hypervisors.api import (
     HypervisorError,
