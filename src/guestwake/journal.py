@@ -202,6 +202,11 @@ class Journal:
         """Whether a run of that name was ever finished here."""
         return self._one("SELECT 1 FROM history WHERE token = ?", token) is not None
 
+    def has_others(self, workspace: str) -> bool:
+        """Whether other workspaces have had runs here."""
+        row = self._one("SELECT 1 FROM history WHERE workspace <> ? LIMIT 1", workspace)
+        return row is not None
+
     # windows
 
     def ledger(self, workspace: str, added: datetime) -> Ledger:

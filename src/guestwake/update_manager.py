@@ -197,7 +197,8 @@ class UpdateManager:
         recorded = True
         try:
             with self._world.journal.turn():
-                step = self._weigh(seen, occasion, self._others(), now)
+                rivals = self._world.journal.has_others(self._workspace.uuid)
+                step = self._weigh(seen, occasion, self._others(), now, rivals=rivals)
                 self._world.journal.save(
                     self._workspace.uuid, step.run, memory=self._workspace.memory
                 )
@@ -210,9 +211,16 @@ class UpdateManager:
         return step, recorded
 
     def _weigh(
-        self, seen: Look, occasion: Occasion | None, others: tuple[Other, ...], now: Now
+        self,
+        seen: Look,
+        occasion: Occasion | None,
+        others: tuple[Other, ...],
+        now: Now,
+        *,
+        rivals: bool = False,
     ) -> Step:
         facts, settings = self._facts(seen, others), self._office.settings()
+        facts = replace(facts, rivals=rivals)
         if self._run is not None:
             return next_step(self._run, facts, settings.limits, settings.schedule, now)
         assert occasion is not None

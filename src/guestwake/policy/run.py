@@ -159,6 +159,7 @@ class Facts:
     removed: bool = False  # the workspace is being taken off: put back first
     host: HostFacts = field(default_factory=HostFacts)
     others: tuple[Other, ...] = ()
+    rivals: bool = False  # other workspaces have runs on this host, perhaps at this very hour
     memory: int = 0  # MiB of this VM
     last_window: datetime | None = None
     workspace: str = ""

@@ -45,6 +45,7 @@ from guestwake.policy.words import Network, Now, Power, Trouble, Verb
 
 WAKE_PAUSE = timedelta(seconds=60)
 QUEUE_LOOK = timedelta(seconds=5)
+GATHERS = timedelta(seconds=3)  # windows open together: all are in the queue before the first goes
 
 AT_REST = {
     Power.PAUSED: (Prior.PAUSED, Verb.RESUME),
@@ -193,6 +194,9 @@ def _guarded(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Why | None
 
 
 def _not_admitted(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Why | None:
+    gathering = -run.since.left(now) < GATHERS and not run.parked
+    if gathering and facts.rivals and run.kind is Kind.SCHEDULED:
+        return Why.WAITS_FOR_STARTS
     in_memory = facts.power in (Power.PAUSED, Power.SUSPENDED)
     me = Candidate(
         workspace=facts.workspace,
