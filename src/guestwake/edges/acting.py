@@ -29,8 +29,8 @@ _LOCK_AGAIN = 1.0  # seconds between two looks at another process's lock
 
 def run(arguments: Namespace, application: Application) -> Exit:
     talks = arguments.command in ("wake", "workspace remove")
-    level = arguments.log_level or ("info" if talks else "warning")
     live = Live()
+    level = arguments.log_level or ("info" if talks and not live.moves else "warning")
     root = logging.getLogger("guestwake")
     root.setLevel(level.upper())
     root.addHandler(live)

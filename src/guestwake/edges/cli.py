@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guestwake.edges.exit_codes import Exit
-from guestwake.edges.parser import UsageError, parse
+from guestwake.edges.parser import UsageError, named, parse
 from guestwake.edges.text import printable, say
 from guestwake.paths import Paths, PathsError
 
@@ -67,7 +67,7 @@ def _guarded(words: Sequence[str], build: Build) -> Exit:
         arguments = parse(words)
     except UsageError as err:
         complain(f"{err} 'guestwake --help' tells what there is.")
-        if "wake" in words:
+        if named(words)[:1] == ["wake"]:
             _tell_usage(words, str(err), build)
         return Exit.USAGE
     except SystemExit:  # --help has been printed

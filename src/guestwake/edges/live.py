@@ -33,12 +33,12 @@ class Live(logging.Handler):
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__()
         self._stream = stream or sys.stderr
-        self._moves = is_terminal(self._stream)
+        self.moves = is_terminal(self._stream)
         self._line = ""
 
     def show(self, workspace: Workspace, step: Step, now: Now) -> None:
         """At each pass of the loop."""
-        if self._moves:
+        if self.moves:
             self._line = printable(doing(workspace, step, now))
             self._draw()
 
@@ -58,13 +58,13 @@ class Live(logging.Handler):
             self._line = ""
 
     def _draw(self) -> None:
-        if self._moves and self._line:
+        if self.moves and self._line:
             width = _width(self._stream)
             self._stream.write(f"\r{self._line[: width - 1]}\x1b[K")
         self._stream.flush()
 
     def _wipe(self) -> None:
-        if self._moves and self._line:
+        if self.moves and self._line:
             self._stream.write("\r\x1b[K")
 
 

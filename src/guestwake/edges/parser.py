@@ -58,16 +58,17 @@ class Parser(argparse.ArgumentParser):
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """Raises UsageError; SystemExit(0) after --help."""
-    named = _named(words)
-    help_comes_first = not named or "-h" in words[: words.index(named[0])]
-    parser = parser_of(None if help_comes_first else named[0])
+    words_named = named(words)
+    before = words[: words.index(words_named[0])] if words_named else ()
+    asks_for_all = not words_named or "-h" in before or "--help" in before
+    parser = parser_of(None if asks_for_all else words_named[0])
     try:
         found, left_over = parser.parse_known_args(words)
     except UsageError:
-        _refuse_unknown(words, parser, named)
+        _refuse_unknown(words, parser)
         raise
     if left_over:
-        _refuse_unknown(left_over, parser, named)
+        _refuse_unknown(words, parser)
         raise UsageError(f"'{left_over[0]}' is one argument too many.")
     if found.command is None and not found.version:
         raise UsageError("a command is missing.")
@@ -109,7 +110,7 @@ def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
     _common(parser, argparse.SUPPRESS)
 
 
-def _named(words: Sequence[str]) -> list[str]:
+def named(words: Sequence[str]) -> list[str]:
     """The words that are no options: the command first, as far as one can tell before parsing."""
     found = []
     for before, word in zip(("", *words), words, strict=False):
@@ -130,7 +131,8 @@ def _common(parser: argparse.ArgumentParser, default: str | None) -> None:
         "--log-level",
         choices=LOG_LEVELS,
         default=default,
-        help="how much is said on stderr; the default is warning, for wake and remove info",
+        help="how much is said on stderr (default: warning; where stderr is no terminal, info for "
+        "wake and remove)",
     )
     parser.add_argument(
         "-v",
@@ -395,11 +397,11 @@ def _plain(message: str) -> str:
     return f"{re.sub('^argument ', '', message).removesuffix('.')}."
 
 
-def _refuse_unknown(
-    words: Sequence[str], parser: argparse.ArgumentParser, named: Sequence[str]
-) -> None:
+def _refuse_unknown(words: Sequence[str], parser: argparse.ArgumentParser) -> None:
     """Raises UsageError for the first option that this command does not have."""
-    known = [name for one in _parser_for(parser, named)._actions for name in one.option_strings]
+    known = [
+        name for one in _parser_for(parser, named(words))._actions for name in one.option_strings
+    ]
     for word in words:
         name = word.partition("=")[0]
         if word == "--":
@@ -418,9 +420,9 @@ def _meant(given: str, known: Iterable[str]) -> str:
     return f" There are: {', '.join(known)}."
 
 
-def _parser_for(parser: argparse.ArgumentParser, named: Sequence[str]) -> argparse.ArgumentParser:
+def _parser_for(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.ArgumentParser:
     """The innermost parser that these words lead to."""
-    for word in named:
+    for word in words:
         below = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
         if not below or word not in below[0].choices:
             break

@@ -34,8 +34,12 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def local(at: datetime, zone: ZoneInfo) -> str:
-    """Such as `Tue 2026-11-24 08:30 CET`."""
-    return f"{at.astimezone(zone):%a %Y-%m-%d %H:%M %Z}"
+    """Such as `Tue 2026-11-24 08:30 CET`; in UTC where the zone would lead beyond year 9999."""
+    try:
+        at = at.astimezone(zone)
+    except OverflowError:
+        at = at.astimezone(UTC)
+    return f"{at:%a %Y-%m-%d %H:%M %Z}"
 
 
 def utc(at: datetime | None) -> str | None:

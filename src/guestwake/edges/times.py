@@ -7,8 +7,8 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 _UNITS = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_SPAN = re.compile(r"(\d{1,6})\s*(min|m|h|d|w)")
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})")
+_SPAN = re.compile(r"([0-9]{1,6}) ?(min|m|h|d|w)")
+_CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 _FORMS = "08:30, '2026-11-24 08:30', 2h, 90m, 3d, tomorrow, or ISO 8601 with a zone"
 
 
@@ -70,8 +70,8 @@ def _written_out(given: str, zone: ZoneInfo) -> datetime:
 
 
 def _mistake(given: str, err: Exception) -> str:
-    if re.fullmatch(r"[+-]?\d+", given):
+    if re.fullmatch(r"[+-]?[0-9]+", given):
         return f"a number alone is no time; write {given.lstrip('+-')}m for minutes, or {_FORMS}"
-    looks_like_a_date = re.match(r"\d{4}-\d\d-\d\d", given)
+    looks_like_a_date = re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", given)
     reason = f"{err}; " if looks_like_a_date and "Invalid isoformat" not in str(err) else ""
     return f"it is no time ({reason}write {_FORMS})"
