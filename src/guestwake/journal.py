@@ -64,6 +64,8 @@ class JournalDamaged(JournalError):
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
+    """One wake run that is not over."""
+
     workspace: str  # UUID
     run: WakeRun
     memory: int  # MiB
@@ -88,6 +90,8 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
+    """One event of one workspace."""
+
     at: datetime
     workspace: str
     why: Why
@@ -96,6 +100,8 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
+    """What keeps an awake VM up until then."""
+
     until: datetime
     reason: str
 

@@ -12,8 +12,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from guestwake.hypervisors.api import Vm
+if TYPE_CHECKING:  # what only reports needs no word of a hypervisor's
+    from guestwake.hypervisors.api import Vm
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Workspace:
 
     @property
     def vm(self) -> Vm:
+        from guestwake.hypervisors.api import Vm
+
         return Vm(self.uuid, self.name)
 
 
