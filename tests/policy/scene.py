@@ -24,6 +24,7 @@ from guestwake.policy.run import (
     Kind,
     Mark,
     Phase,
+    Prior,
     Restart,
     Step,
     WakeRun,
@@ -91,6 +92,8 @@ def _without_exception(step: Step, facts: Facts, limits: Limits, now: Now) -> No
         assert facts.power in AT_REST
         assert step.mark
         assert run.phase is Phase.WAKING
+        if run.prior is Prior.SAVED_PAUSED and verb is Verb.RESUME:
+            return  # the second half of a wake that is under way
         assert not run.ends.passed(now)
         assert not facts.removed
         assert not facts.host.shutting_down

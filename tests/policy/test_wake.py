@@ -317,6 +317,17 @@ def test_an_image_saved_while_paused_that_cannot_be_resumed_is_saved_as_paused_a
     assert night.image_paused
 
 
+def test_an_image_saved_while_paused_that_somebody_uses_meanwhile_is_not_saved_over_them() -> None:
+    night = Night(image_paused=True, refuses={Verb.RESUME: Trouble.REFUSED})
+    night.until(30)
+    night.set(holds=("alice",))
+    night.until(120)
+    assert Verb.SAVE_PAUSED not in night.verbs
+    night.set(refuses={})
+    night.until(130)
+    assert night.whys[-1] is Why.LENT
+
+
 # Record before act; ours and not ours
 
 

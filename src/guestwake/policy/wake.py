@@ -35,6 +35,7 @@ from guestwake.policy.common import (
     joined_by_next,
     noticing,
     over,
+    stays_up,
     unsettled,
     wait,
 )
@@ -297,7 +298,8 @@ def _resume_saved_paused(run: WakeRun, facts: Facts, limits: Limits, now: Now) -
     """An image saved while paused comes back paused: resume it, and remember that it was."""
     start = facts.start.id if facts.start else None
     paused = replace(run, prior=Prior.SAVED_PAUSED, start=start, why=Why.WAKES)
-    if _must_end(run, facts, now) or facts.host.shutting_down:
+    ends = _must_end(run, facts, now) and not stays_up(paused, facts, limits, now)
+    if ends or facts.host.shutting_down:
         return put_back.save_at_once(paused, facts, limits, now)
     if facts.trouble is not None:
         return wait(paused, Why.WAITS_AFTER_REFUSED_WAKE, now, WAKE_PAUSE)
