@@ -27,6 +27,7 @@ class Day(World):
 
     def __init__(self, folder: Path, start: str = "2026-03-10 00:00", zone: str = "UTC") -> None:
         self.zone = ZoneInfo(zone)
+        self._general = False
         super().__init__(folder, datetime.fromisoformat(start).replace(tzinfo=self.zone))
 
     # the stage
@@ -45,8 +46,14 @@ class Day(World):
         if saved_paused:
             self.machine.perform(vm, Verb.SAVE_PAUSED)
             self.machine.deeds.clear()
-        self.set(name, **settings)
+        if settings or not self._general:
+            self.set(name, **settings)
         return self.office.add(name, URI, None).workspace
+
+    def set_for_all(self, **settings: Any) -> None:
+        """Then a workspace of which nothing more is said has these, and no file of its own."""
+        self._general = True
+        self.write_settings(None, settings)
 
     def set(self, name: str, **settings: Any) -> None:
         """The settings of a workspace, in place of those it had."""

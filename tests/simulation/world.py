@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import os
 import resource
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -472,7 +473,9 @@ class World:
         self._alarms.clear()
 
     def _names(self) -> list[str]:
-        return [it.name for it in self.machine.all() if self.has_workspace(it)]
+        folder = self.paths.state / "workspaces"
+        there = set(os.listdir(folder)) if folder.is_dir() else set()
+        return [it.name for it in self.machine.all() if f"{it.uuid}.json" in there]
 
     def has_workspace(self, it: MemoryVm) -> bool:
         return (self.paths.state / "workspaces" / f"{it.uuid}.json").exists()
