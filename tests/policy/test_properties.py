@@ -210,11 +210,12 @@ DISTURBED = {
     "no window": {"guest_update_duration": timedelta(0)},
     "Fast Start": {"fast_start_holds": True},
 }
+HOST_GOES = "the host shuts down and comes back"
 HAPPENS = {
     "the manager is killed": lambda night: night.goes_on(),
     "the host sleeps": lambda night: night.host_sleeps(25),
     "told to stop, and called again": lambda night: stopped_and_called(night),
-    "the host shuts down and comes back": lambda night: shut_down_and_back(night),
+    HOST_GOES: lambda night: shut_down_and_back(night),
     "it crashes": lambda night: crashes(night) if night.power is Power.RUNNING else None,
 }
 QUIET = {
@@ -278,7 +279,7 @@ def test_a_night_that_becomes_quiet_ends_with_the_vm_put_back(
     # the windows of two days, MaxExtension, TaskTimeout, the use that has to have ended
     night.until(night.minute + 3 * 1440)
     assert night.over, night.whys
-    assert_it_is_where_its_end_says(night)
+    assert_it_is_where_its_end_says(night, [what for _, what in plan])
 
 
 _PUT_BACK = {
@@ -289,13 +290,13 @@ _PUT_BACK = {
 }
 
 
-def assert_it_is_where_its_end_says(night: Night) -> None:
+def assert_it_is_where_its_end_says(night: Night, happened: list[str]) -> None:
     why, power, run = night.whys[-1], night.power, night.record
     assert power is not Power.RUNNING, night.whys
     unused = not run.used and night.limits.return_state is ReturnState.PREVIOUS
     if why is Why.PUT_BACK and unused and run.prior:
         # a guest that will not suspend is saved; so is any VM of a host that shuts down
-        saved_instead = run.prior is Prior.SUSPENDED or Why.HOST_SHUTS_DOWN in night.whys
+        saved_instead = run.prior is Prior.SUSPENDED or HOST_GOES in happened
         assert power is _PUT_BACK[run.prior] or (power is Power.SAVED and saved_instead)
     if why is Why.PUT_BACK_OWED_OFF:
         assert power is not Power.OFF

@@ -165,6 +165,25 @@ def test_refusals_are_answered_with_longer_and_longer_pauses_up_to_ten_minutes()
     assert set(pauses[8:]) == {600}
 
 
+def test_an_event_during_such_a_pause_does_not_shorten_it() -> None:
+    night = Night(**SAVE_REFUSED)
+    night.until(90)
+    before = list(night.verbs)
+    night.look()
+    assert night.verbs == before
+
+
+def test_a_save_that_takes_its_time_is_not_asked_for_twice_in_one_instant() -> None:
+    night = Night(ignores=frozenset({Verb.SAVE}))
+    night.until(59)
+    night.seconds = 3600
+    assert night.look().verb is Verb.SAVE
+    assert night.look().verb is None
+    night.stops(Power.SAVED)
+    night.until(61)
+    assert night.whys[-1] is Why.PUT_BACK
+
+
 def test_where_only_a_job_is_in_the_way_it_is_asked_again_within_half_a_minute() -> None:
     night = Night(refuses={Verb.SAVE: BUSY})
     asked = asked_at(night, Verb.SAVE, 70)
