@@ -1,6 +1,7 @@
 """Two clocks and a wait: wall time, and elapsed time that counts the host's sleep.
 
-The only file that tells the policy the time (`hosts/dbus.py` times its own patience). The contract's section 3 says why there are two.
+The only file that tells the policy the time; `hosts/dbus.py` times its own patience. The contract's
+section 3 says why there are two.
 """
 
 from __future__ import annotations
