@@ -7,15 +7,17 @@ version since its first day; `_MIGRATIONS` brings an older file up to date.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guestwake.policy.due import Ledger
+from guestwake.policy.words import Deadline
 
 # The policy of the run takes longer to import than most reports take: only where a run, an event
 # or a history row is at hand.
@@ -69,6 +71,19 @@ class OpenRun:
     workspace: str  # UUID
     run: WakeRun
     memory: int  # MiB
+
+
+class Glance(NamedTuple):
+    """What `status` shows of an open run; words as the policy spells them."""
+
+    kind: str
+    phase: str
+    why: str
+    prior: str | None
+    opens: datetime
+    ends: Deadline
+    dates: frozenset[date]
+    used: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +152,14 @@ class Journal:
         """Raises JournalDamaged where the record cannot be understood."""
         row = self._one("SELECT run FROM run WHERE workspace = ?", workspace)
         return self._load(row[0]) if row else None
+
+    def glance(self, workspace: str) -> Glance | None:
+        """The same run without the types of its policy. Raises JournalDamaged as `run` does."""
+        row = self._one("SELECT run FROM run WHERE workspace = ?", workspace)
+        try:
+            return _glance(json.loads(row[0])) if row else None
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as err:
+            raise JournalDamaged(f"{self.path}: not the record of a wake run: {err}") from err
 
     def open_runs(self) -> list[OpenRun]:
         """All of them; a record that cannot be understood is its own workspace's trouble."""
@@ -493,6 +516,22 @@ def _remedy(err: sqlite3.OperationalError) -> str:
 
 def _instant(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def _glance(run: dict[str, Any]) -> Glance:
+    served = run["chain"][run["kind"] == "extra" :]  # a person's own run serves no date
+    return Glance(
+        kind=run["kind"],
+        phase=run["phase"],
+        why=run["why"],
+        prior=run.get("prior"),
+        opens=_instant(run["chain"][0]["opens"]),
+        ends=Deadline(
+            _instant(run["ends"]["wall"]), float(run["ends"]["elapsed"]), run["ends"]["boot_id"]
+        ),
+        dates=frozenset(date.fromisoformat(opening["date"]) for opening in served),
+        used=bool(run.get("used")),
+    )
 
 
 def _event(row: Sequence[Any]) -> EventRow:

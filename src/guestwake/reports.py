@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
-from guestwake.journal import EventRow, HistoryRow, Hold, Journal
+from guestwake.journal import EventRow, Glance, HistoryRow, Hold, Journal
 from guestwake.locks import is_held
 from guestwake.paths import Paths
 from guestwake.policy.due import Ledger, days_without_window, due, is_stale
@@ -26,7 +26,6 @@ from guestwake.zone import host_zone
 
 if TYPE_CHECKING:
     from guestwake.events import Event
-    from guestwake.policy.run import WakeRun
 
 _LOOK_AHEAD = timedelta(days=15)
 _PAST_ITS_END = ("lent", "restoring")  # phases whose end nobody counts down to
@@ -36,7 +35,7 @@ class OpenRun(NamedTuple):
     """A run that is not over. `left` None: its end has passed, and something else is awaited.
     `manager_lives` False: nobody minds it; the same command goes on from the record."""
 
-    run: WakeRun
+    run: Glance
     left: timedelta | None
     manager_lives: bool
 
@@ -202,7 +201,7 @@ class Reports:
         resolved = self.resolved(workspace)
         limits, schedule = resolved.limits, self._schedule(workspace, resolved)
         ledger = journal.ledger(workspace.uuid, workspace.added)
-        run = journal.run(workspace.uuid)
+        run = journal.glance(workspace.uuid)
         skipped = journal.skipped(workspace.uuid)
         to_come = list(openings(schedule, now.wall, now.wall + _LOOK_AHEAD))
         return Status(
@@ -222,7 +221,7 @@ class Reports:
             problems=resolved.problems,
         )
 
-    def _open_run(self, workspace: Workspace, run: WakeRun, now: Now) -> OpenRun:
+    def _open_run(self, workspace: Workspace, run: Glance, now: Now) -> OpenRun:
         left = run.ends.left(now)
         lock = self.paths.runtime / "locks" / f"{workspace.uuid}.lock"
         counts_down = run.phase not in _PAST_ITS_END and left > timedelta(0)
@@ -275,11 +274,9 @@ def _reading(path: Path) -> Iterator[Journal]:
         journal.close()
 
 
-def _happening(
-    windows: Iterable[Opening], ledger: Ledger, run: WakeRun | None
-) -> Iterator[Opening]:
+def _happening(windows: Iterable[Opening], ledger: Ledger, run: Glance | None) -> Iterator[Opening]:
     """Those of the windows that will open for all that is known now."""
-    taken = ledger.done | (set(run.dates) if run else set())
+    taken = ledger.done | (run.dates if run else set())
     for window in windows:
         paused = ledger.paused_until is not None and window.ends <= ledger.paused_until
         if window.date not in taken and not paused:

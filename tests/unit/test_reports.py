@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from guestwake.application import Application
-from guestwake.journal import FOR_EVER, Journal
+from guestwake.journal import FOR_EVER, Journal, JournalDamaged
 from guestwake.locks import held
 from guestwake.paths import Paths
 from guestwake.policy.run import Kind, Phase, Prior, WakeRun, Why
@@ -179,6 +181,30 @@ def test_a_run_has_its_phase_and_the_time_left(desk: Desk) -> None:
         timedelta(minutes=42),
         False,
     )
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_glance_is_the_run_itself(desk: Desk, kind: Kind) -> None:
+    ends = NOON + timedelta(minutes=42)
+    run = replace(desk.run(Phase.HOLDING, Why.HOLDS, ends, used=True), kind=kind)
+    later = Opening(date(2026, 11, 24), ends, ends + timedelta(hours=4))
+    run = replace(run, chain=(*run.chain, later))
+    desk.journal.save(UUID, run, memory=512)
+    glance = desk.journal.glance(UUID)
+    assert glance is not None
+    assert glance == (
+        *(run.kind, run.phase, run.why, run.prior, run.chain[0].opens, run.ends),
+        frozenset(run.dates),
+        run.used,
+    )
+
+
+def test_a_record_that_is_none_is_told(desk: Desk) -> None:
+    desk.journal.save(UUID, desk.run(Phase.HOLDING, Why.HOLDS, NOON), memory=512)
+    with sqlite3.connect(desk.reports.journal_path) as db:
+        db.execute("UPDATE run SET run = '[]'")
+    with pytest.raises(JournalDamaged):
+        desk.status()
 
 
 def test_what_is_lent_counts_down_to_nothing(desk: Desk) -> None:

@@ -132,7 +132,7 @@ def _run_json(open_run: OpenRun) -> dict[str, object]:
         "phase": run.phase,
         "why": run.why,
         "prior": run.prior,
-        "opens": utc(run.chain[0].opens),
+        "opens": utc(run.opens),
         "ends": utc(run.ends.wall),
         "minutes_left": None if left is None else left // timedelta(minutes=1),
         "manager_lives": open_run.manager_lives,
