@@ -51,11 +51,8 @@ class Sleeper:
 
 def sleeper(image: Image, kind: str, make: Callable[[Path], None]) -> Sleeper:
     """The cached one; `make` fills a folder with `disk.qcow2` and `memory.save` if there is none.
-    `kind`: whatever a definition depends on; QEMU's version is added."""
-    version = subprocess.run(
-        ["qemu-system-x86_64", "--version"], capture_output=True, check=True
-    ).stdout
-    key = hashlib.sha256(kind.encode() + version).hexdigest()[:12]
+    `kind`: whatever a definition depends on; the versions of QEMU and libvirt are added."""
+    key = hashlib.sha256(kind.encode() + versions()).hexdigest()[:12]
     # Its disk is an overlay of the image's: the two go together.
     folder = image.folder / f"asleep-{key}"
     if not folder.exists():
@@ -68,3 +65,8 @@ def sleeper(image: Image, kind: str, make: Callable[[Path], None]) -> Sleeper:
                     make(work)
                     work.rename(folder)
     return Sleeper(folder)
+
+
+def versions() -> bytes:
+    commands = ["qemu-system-x86_64", "--version"], ["virsh", "--version"]
+    return b"".join(subprocess.check_output(command) for command in commands)
