@@ -118,7 +118,7 @@ IN_THE_WINDOW = [
         "it crashes past its end: not woken again",
         Why.CRASHED,
         "start",
-        left=Power.OFF,
+        power=Power.OFF,
         night=INSTALLING,
         events={70: crashes},
         at=70,
