@@ -306,6 +306,6 @@ def test_the_end_of_the_world_a_hypervisor_that_never_answers_again() -> None:
     night = Night()
     night.until(20)
     night.set(power=Power.UNKNOWN)
-    night.until(60 * 10)
+    night.until(60 * 3)
     assert not night.over
     assert night.verbs == [Verb.START]
