@@ -203,19 +203,23 @@ class Reports:
         ledger = journal.ledger(workspace.uuid, workspace.added)
         run = journal.glance(workspace.uuid)
         skipped = journal.skipped(workspace.uuid)
-        to_come = list(openings(schedule, now.wall, now.wall + _LOOK_AHEAD))
+        until = now.wall + _LOOK_AHEAD
         return Status(
             workspace=workspace,
             zone=schedule.zone,
             run=self._open_run(workspace, run, now) if run else None,
             last_window=ledger.last_window,
-            next_window=next(_happening(to_come, ledger, run), None),
+            next_window=next(_happening(openings(schedule, now.wall, until), ledger, run), None),
             without_window=days_without_window(ledger, now),
             is_stale=is_stale(limits, ledger, now),
             catch_up_days=limits.catch_up_days,
             is_disabled=not schedule.duration,
             paused_until=_still(ledger.paused_until, now.wall),
-            skipped=tuple(window.date for window in to_come if window.date in skipped),
+            skipped=tuple(
+                window.date
+                for window in (openings(schedule, now.wall, until) if skipped else ())
+                if window.date in skipped
+            ),
             holds=tuple(journal.holds(workspace.uuid, now.wall)),
             standing=journal.standing(workspace.uuid),
             problems=resolved.problems,

@@ -430,6 +430,15 @@ def test_a_usage_error_names_the_mistake(
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(("root", "said"), [("file", "is no folder"), ("", "--root is empty")])
+def test_a_root_that_is_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], root: str, said: str
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["--root", root and str(tmp_path / root), "status"]) == Exit.USAGE
+    assert said in capsys.readouterr().err
+
+
 def test_a_wrong_call_of_wake_is_event_11001_with_its_usage(world: CommandWorld) -> None:
     assert world.run("wake", "--duration", "nonsense", "web01") == Exit.USAGE
     (event,) = world.json("events", "--happened")

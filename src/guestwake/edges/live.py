@@ -10,20 +10,11 @@ import os
 import sys
 from typing import TextIO
 
-from guestwake.edges.text import is_terminal, printable, span
+from guestwake.edges.text import DOING, is_terminal, printable, span
 from guestwake.policy.run import Phase, Step
 from guestwake.policy.words import Now
 from guestwake.workspaces import Workspace
 
-_DOING = {
-    Phase.WAITING: "waits to wake it",
-    Phase.WATCHING: "runs already, only watched",
-    Phase.WAKING: "waking",
-    Phase.HOLDING: "awake for its updates",
-    Phase.RESTARTING: "restarting",
-    Phase.LENT: "in use, stays up",
-    Phase.RESTORING: "putting it back",
-}
 _COUNTS_DOWN = (Phase.WAITING, Phase.WATCHING, Phase.WAKING, Phase.HOLDING, Phase.RESTARTING)
 
 
@@ -70,7 +61,7 @@ class Live(logging.Handler):
 
 def doing(workspace: Workspace, step: Step, now: Now) -> str:
     """Such as `'web01': awake for its updates (holds), 12 min left`."""
-    text = f"'{workspace.name}': {_DOING[step.run.phase]} ({step.why})"
+    text = f"'{workspace.name}': {DOING[step.run.phase]} ({step.why})"
     if step.run.phase not in _COUNTS_DOWN:
         return text
     return f"{text}, {span(step.run.ends.left(now))} left"

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from guestwake.clock import SystemClock
 from guestwake.edges.exit_codes import Exit
-from guestwake.edges.text import local, loud, printable, say, say_json, span, table, utc
+from guestwake.edges.text import DOING, local, loud, printable, say, say_json, span, table, utc
 from guestwake.journal import FOR_EVER
 from guestwake.paths import Paths
 from guestwake.reports import OpenRun, Planned, Reports, Status, catalogue
@@ -54,7 +54,8 @@ def _run(open_run: OpenRun, status: Status) -> str:
     left = f", {span(open_run.left)} left" if open_run.left else ""
     until = f", until {local(run.ends.wall, status.zone)}" if open_run.left else ""
     used = ", was used" if run.used else ""
-    return f"{run.phase}: {run.why}{left}{until}{used}"
+    doing = DOING.get(run.phase, run.phase)
+    return f"{printable(doing)} ({printable(run.why)}){left}{until}{used}"
 
 
 def _next(status: Status) -> str:
@@ -79,7 +80,8 @@ def _attention(status: Status) -> Iterator[str]:
 
         event = OF_WHY[status.standing.why]
         detail = f" ({status.standing.detail})" if status.standing.detail else ""
-        yield f"{event.sentence.replace('{name}', name)}{detail} {event.remedy}"
+        remedy = event.remedy.replace("{name}", _quoted(name))
+        yield f"{event.sentence.replace('{name}', name)}{detail} {remedy}"
     if status.run and not status.run.manager_lives:
         yield f"Its run is open and nobody minds it. Go on with: guestwake wake {_quoted(name)}"
     if status.is_stale and not status.is_disabled:
@@ -303,9 +305,9 @@ def _events(arguments: Namespace, reports: Reports) -> Exit:
         )
         return Exit.DONE
     for event in events:
-        say(f"{event.id} {event.level.name.lower()}: {event.sentence}")
+        say(f"{event.id} {event.level.name.lower()}: {event.sentence.replace('{name}', 'NAME')}")
         say(f"      cause:  {event.cause}")
-        say(f"      remedy: {event.remedy}")
+        say(f"      remedy: {event.remedy.replace('{name}', 'NAME')}")
     return Exit.DONE
 
 

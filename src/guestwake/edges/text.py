@@ -8,6 +8,17 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+# What goes on in each phase of a run, by the policy's word for it.
+DOING = {
+    "waiting": "waits to wake it",
+    "watching": "runs already, only watched",
+    "waking": "waking",
+    "holding": "awake for its updates",
+    "restarting": "restarting",
+    "lent": "in use, stays up",
+    "restoring": "putting it back",
+}
+
 
 def printable(text: str) -> str:
     """Nothing in it can break a line, steer a terminal or hide what it says."""

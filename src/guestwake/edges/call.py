@@ -1,0 +1,162 @@
+"""From words to a call, from a result or an error to an exit code.
+
+Imports late: `status` must not wait for what only `wake` needs.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from guestwake.edges.exit_codes import Exit
+from guestwake.edges.parser import UsageError, named, parse
+from guestwake.edges.text import printable, say
+from guestwake.paths import Paths, PathsError
+
+if TYPE_CHECKING:
+    from guestwake.application import Application
+
+Build = Callable[[Paths], "Application"]
+
+# What reads only; everything else builds the application.
+REPORTING = (
+    "workspace list",
+    "plan",
+    "status",
+    "history",
+    "settings show",
+    "settings check",
+    "events",
+)
+
+
+def call(words: Sequence[str], build: Build | None = None) -> int:
+    """Never raises but for what ends a process."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return int(_guarded(words, build or _build))
+    except BrokenPipeError:
+        _silence()
+        return int(Exit.DONE)
+    except KeyboardInterrupt:
+        return int(Exit.STOPPED)
+
+
+def complain(text: str) -> None:
+    """On stderr; whatever names it holds, it is one line."""
+    print(f"guestwake: {printable(text)}", file=sys.stderr)
+
+
+def _guarded(words: Sequence[str], build: Build) -> Exit:
+    try:
+        arguments = parse(words)
+    except UsageError as err:
+        complain(f"{err} 'guestwake --help' tells what there is.")
+        if named(words)[:1] == ["wake"]:
+            _tell_usage(words, str(err), build)
+        return Exit.USAGE
+    except SystemExit:  # --help has been printed
+        return Exit.DONE
+    try:
+        return _called(arguments, build)
+    except BrokenPipeError:
+        raise
+    except Exception as err:  # whatever it is, the person is told, and the code says so
+        return _told(err, debug=arguments.log_level == "debug")
+
+
+def _called(arguments: Namespace, build: Build) -> Exit:
+    if arguments.version:
+        from importlib.metadata import version
+
+        say(f"guestwake {version('guestwake')}")
+        return Exit.DONE
+    if arguments.command == "completion":
+        from guestwake.edges.completion import completion
+
+        return completion(arguments.shell)
+    paths = _paths(arguments.root)
+    if arguments.command in REPORTING:
+        from guestwake.edges import reporting
+
+        return reporting.run(arguments, paths)
+    gc.enable()
+    from guestwake.edges import acting
+
+    return acting.run(arguments, build(paths))
+
+
+def _paths(root: str | None) -> Paths:
+    if root == "":
+        raise PathsError("--root is empty: name a folder")
+    paths = Paths.here(Path(root) if root else None, os.environ, os.geteuid())
+    if paths.root and paths.root.exists() and not paths.root.is_dir():
+        raise PathsError(f"'{paths.root}' is no folder: name one with --root or GUESTWAKE_ROOT")
+    return paths
+
+
+def _build(paths: Paths) -> Application:
+    from guestwake.application import Application
+
+    return Application(paths)
+
+
+def _told(err: Exception, *, debug: bool) -> Exit:
+    code = _code(err)
+    if code is Exit.UNEXPECTED or debug:
+        import traceback
+
+        traceback.print_exc()
+    complain(f"{type(err).__name__}: {err}" if code is Exit.UNEXPECTED else _sentence(err))
+    return code
+
+
+def _code(err: Exception) -> Exit:
+    """Imports what is surely there by now: the error came from it."""
+    from guestwake.edges.times import BadTime
+    from guestwake.hypervisors.api import HypervisorError
+    from guestwake.journal import JournalError
+    from guestwake.locks import AlreadyRunning
+    from guestwake.settings import SettingsError
+    from guestwake.workspaces import WorkspaceError
+
+    table: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Exit], ...] = (
+        ((BadTime, UsageError, PathsError, SettingsError), Exit.USAGE),
+        (WorkspaceError, Exit.NO_WORKSPACE),
+        (AlreadyRunning, Exit.ALREADY_RUNNING),
+        (HypervisorError, Exit.HYPERVISOR),
+        ((JournalError, OSError), Exit.JOURNAL),
+    )
+    return next((code for kinds, code in table if isinstance(err, kinds)), Exit.UNEXPECTED)
+
+
+def _sentence(err: Exception) -> str:
+    if isinstance(err, OSError) and err.filename:
+        return f"'{err.filename}': {err.strerror}. Is it there, and yours to write?"
+    return str(err)
+
+
+def _tell_usage(words: Sequence[str], mistake: str, build: Build) -> None:
+    """A wrong call of the Guest Update Manager is an event, 11001 (contract, section 9)."""
+    from guestwake.events import USAGE
+
+    root = words[words.index("--root") + 1] if "--root" in words[:-1] else None
+    try:
+        application = build(_paths(root))
+        with application.journal() as journal:
+            now = application.clock.now().wall
+            journal.note(USAGE.id, now, printable(f"{mistake} {USAGE.remedy}"))
+    except Exception as err:  # the mistake itself has been told
+        complain(f"event {USAGE.id} could not be written: {err}")
+
+
+def _silence() -> None:
+    """Nobody reads our output any more: what is still buffered goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
