@@ -11,7 +11,6 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -64,8 +63,10 @@ class JournalDamaged(JournalError):
     """The file is there and is no journal of ours, or no longer one."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRun:
+# Named tuples: a dataclass takes longer to define, which all that reports would wait for.
+
+
+class OpenRun(NamedTuple):
     """One wake run that is not over."""
 
     workspace: str  # UUID
@@ -86,8 +87,7 @@ class Glance(NamedTuple):
     used: bool
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryRow:
+class HistoryRow(NamedTuple):
     """One wake run that is over."""
 
     workspace: str
@@ -103,8 +103,7 @@ class HistoryRow:
     restarts: int
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(NamedTuple):
     """One event of one workspace."""
 
     at: datetime
@@ -113,8 +112,7 @@ class EventRow:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """What keeps an awake VM up until then."""
 
     until: datetime
