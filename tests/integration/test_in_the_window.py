@@ -11,6 +11,7 @@ from stories import Host, Manager, diary_of, starts_and_stops, until
 from guestwake.events import OF_WHY
 from guestwake.policy.run import Why
 from lab.guests import Guest, Lab
+from lab.libvirtd import private_libvirtd
 
 
 def held(lab: Lab, host: Host, window: float = 60) -> tuple[Guest, Manager]:
@@ -58,6 +59,18 @@ def test_what_somebody_puts_to_rest_is_left_so(
     manager.ends(code=7)
     assert guest.state() == state
     assert host.outcomes(guest) == ["stopped-by-somebody"]
+
+
+def test_what_is_migrated_away_is_never_started_here(lab: Lab, host: Host) -> None:
+    guest, manager = held(lab, host)
+    with diary_of(guest) as diary, private_libvirtd() as elsewhere:
+        over = f"unix://{elsewhere.folder}/migration"
+        # Unsafe, says libvirt, as both hosts cache the same disk: they are one.
+        lab.virsh("migrate", "--live", "--unsafe", "--migrateuri", over, guest.uuid, elsewhere.uri)
+        manager.ends(code=7)
+        host.wakes(guest, window=2, code=7)
+        assert starts_and_stops(diary()) == ["Stopped Migrated"]
+    assert host.outcomes(guest) == ["migrated-away", "migrated-away"]
 
 
 @pytest.mark.full
