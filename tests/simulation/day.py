@@ -60,6 +60,10 @@ class Day(World):
         usual = {"guest_update_time": "03:00", "guest_update_duration": 30}
         self.write_settings(name, usual | settings)
 
+    def hold(self, name: str, hours: float) -> None:
+        until = self.now().wall + timedelta(hours=hours)
+        self.office.hold(self.office.workspaces.find(name), until, "a talk")
+
     # time
 
     def moment(self, text: str) -> float:
@@ -215,12 +219,7 @@ class At:
         self.does(lambda: self._day.timer(name))
 
     def person_holds(self, name: str, hours: float) -> None:
-        self.does(lambda: self._hold(name, hours))
-
-    def _hold(self, name: str, hours: float) -> None:
-        day = self._day
-        with day.office.journal() as journal:
-            journal.hold(day.uuid(name), day.now().wall + timedelta(hours=hours), "a talk")
+        self.does(lambda: self._day.hold(name, hours))
 
     def person_releases(self, name: str) -> None:
         self.does(lambda: self._write(lambda journal: journal.release(self._day.uuid(name))))
@@ -287,6 +286,12 @@ class At:
 
     def verbs_work(self, name: str, verb: Verb | str) -> None:
         self._to(name, lambda vm: self._day.machine.lift(verb, vm))
+
+    def cannot_tell(self, name: str, what: str) -> None:
+        self._to(name, lambda vm: self._day.machine.fail(what, NOBODY_ANSWERS, vm=vm))
+
+    def can_tell(self, name: str, what: str) -> None:
+        self.verbs_work(name, what)
 
     def hypervisor_is_gone(self) -> None:
         self.does(lambda: self._day.machine.fail("everything", NOBODY_ANSWERS))

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,7 @@ def test_killed_and_then_taken_by_somebody_it_is_left_alone(folder: Path, rest: 
         with a_night(folder, rest) as day:
             day.restarts_after = 40.0
             taken = _Taken(day)
-            day.on_point = Killer(number, then=lambda taken=taken: day.later(20, taken))
+            day.on_point = Killer(number, then=partial(day.later, 20, taken))
             day.run_until("00:20")
             told = f"{rest}, killed at {number}: {point}; {taken.how}, then {day.verbs('web01')}"
             if taken.how == "resumed" and day.power("web01") is not Power.RUNNING:
@@ -186,5 +187,5 @@ class _Taken:
             case _:
                 self.how = "started"
                 machine.starts(it.vm)
-                if it.power is Power.PAUSED:  # it had been saved while paused
+                if self._day.power("web01") is Power.PAUSED:  # it had been saved while paused
                     machine.resumes(it.vm)

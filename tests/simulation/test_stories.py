@@ -145,6 +145,16 @@ def test_turn_off_is_not_for_a_vm_that_nobody_used(day: Day) -> None:
     assert day.verbs("web01") == ["start", "save"]
 
 
+def test_while_nobody_can_say_who_watches_it_nobody_is_cut_off(day: Day) -> None:
+    day.workspace("web01", guest_update_duration=5)
+    day.at("03:02").viewer_comes("web01")
+    day.at("03:04").cannot_tell("web01", "viewers")
+    day.at("03:07").can_tell("web01", "viewers")
+    day.run_until("03:10")
+    assert day.power("web01") is Power.RUNNING
+    assert day.why("web01") is Why.LENT
+
+
 def test_a_hold_keeps_it_up(day: Day) -> None:
     day.workspace("web01")
     day.at("03:10").person_holds("web01", hours=2)

@@ -39,6 +39,7 @@ from guestwake.workspaces import WorkspaceError
 
 URI = "memory:///"
 _NEVER = float("inf")
+_TICK = 1e-6  # seconds: sums of floats may fall short of a moment by less
 _SPINS = 500  # turns of one process within one instant: it would never wait
 _DEFAULT_TIMEOUT = 600.0  # seconds in which a new guest takes all its memory
 _EXPECTED = (AlreadyRunning, JournalError, HypervisorError, WorkspaceError)
@@ -307,7 +308,9 @@ class World:
         moments = [act.at for act in self._acts[:1]]
         moments += [process.due + self.slept + self._booted for process in self.processes]
         moments += [
-            it.changing.until + self._booted for it in self.machine.all() if it.changing is not None
+            it.changing.until + self._booted + _TICK
+            for it in self.machine.all()
+            if it.changing is not None
         ]
         moments += [self.alarm(name) for name in self._names()]
         return min(moments, default=_NEVER)
@@ -328,7 +331,7 @@ class World:
                     self._let_go_on(process)
 
     def _is_due(self, process: Process) -> bool:
-        return process.due <= self.awake + 1e-6
+        return process.due <= self.awake + _TICK
 
     def _let_go_on(self, process: Process) -> None:
         self._running = process
@@ -423,12 +426,18 @@ class World:
         self.machine.host_restarts()
         self.later(20, self.all_timers)
 
-    def shut_down(self, seconds_down: float) -> None:
-        """In order: everybody is told, and has a minute and a half."""
+    def shut_down(self, seconds_down: float, before: Callable[[], None] | None = None) -> None:
+        """In order: everybody is told, and has a minute and a half. `before` the lights go out."""
         self.host.shutting_down = True
         for process in self.processes:
             process.application.stop()
-        self.later(90, lambda: self.go_down(seconds_down))
+
+        def lights_out() -> None:
+            if before:
+                before()
+            self.go_down(seconds_down)
+
+        self.later(90, lights_out)
 
     def memory_left(self) -> int | None:
         """A new guest touches its memory late: until then the kernel counts it as available."""
@@ -488,7 +497,7 @@ class World:
     def _next_opening(self, name: str) -> float:
         workspace = self.office.workspaces.find(name)
         schedule = self.office.settings(workspace, self.office.resolved(workspace).limits).schedule
-        now = self.now().wall
+        now = self.now().wall + timedelta(seconds=1000 * _TICK)
         coming = openings(schedule, now, now + timedelta(days=9))
         return next((self.real_of(each.opens) for each in coming if each.opens > now), _NEVER)
 
