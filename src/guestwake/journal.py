@@ -85,6 +85,7 @@ class Glance(NamedTuple):
     ends: Deadline
     dates: frozenset[date]
     used: bool
+    users: tuple[str, ...]  # who kept it awake at the last look; what guests say among it
 
 
 class HistoryRow(NamedTuple):
@@ -529,6 +530,7 @@ def _glance(run: dict[str, Any]) -> Glance:
         ),
         dates=frozenset(date.fromisoformat(opening["date"]) for opening in served),
         used=bool(run.get("used")),
+        users=tuple(run.get("users", ())),
     )
 
 

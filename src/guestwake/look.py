@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from guestwake.hosts.api import Host
 from guestwake.hypervisors.api import (
@@ -20,6 +20,7 @@ from guestwake.hypervisors.api import (
     ReadsSavedImage,
     TellsAddresses,
     TellsViewers,
+    Unreachable,
 )
 from guestwake.policy.in_use import Evidence
 from guestwake.policy.run import Facts, Mark, WakeRun
@@ -41,6 +42,17 @@ class Witness:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """What the journal knows of a workspace besides its run."""
+
+    holds: tuple[str, ...] = ()
+    last_window: datetime | None = None
+    owed_off: bool = False
+    skipped: frozenset[date] = frozenset()
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     facts: Facts
     witness: Witness | None
@@ -52,25 +64,30 @@ def look(
     host: Host,
     workspace: Workspace,
     *,
-    holds: Sequence[str],
-    last_window: datetime | None,
-    owed_off: bool,
+    noted: Noted,
 ) -> Look:
     """One look. What the loop alone knows (its own last verb, signals, the others) it adds."""
     state, trouble = _state(hypervisor, workspace)
-    live = state.power in _LIVE
-    witness = _witness(hypervisor, workspace) if live else None
+    evidence, witness = Evidence(), None
+    if state.power in _LIVE:
+        try:
+            evidence = _evidence(hypervisor, host, workspace, noted.holds)
+            witness = _witness(hypervisor, workspace)
+        except Unreachable as err:  # nothing may be decided on half a look
+            state, trouble = PowerState(Power.UNKNOWN), str(err)
     facts = Facts(
         power=state.power,
         start=state.start,
         stopped_by=state.stopped_by,
         mark=Mark(witness.run.token, witness.start_id) if witness else None,
         image_ok=_image_ok(hypervisor, workspace) if state.power is Power.SAVED else None,
-        evidence=_evidence(hypervisor, host, workspace, holds) if live else Evidence(),
-        owed_off=owed_off,
+        evidence=evidence,
+        owed_off=noted.owed_off,
         host=host.look(workspace.image_folder),
         memory=workspace.memory,
-        last_window=last_window,
+        last_window=noted.last_window,
+        skipped=noted.skipped,
+        paused=noted.paused,
         workspace=workspace.uuid,
     )
     return Look(facts, witness, trouble)
@@ -98,6 +115,8 @@ def _witness(hypervisor: Hypervisor, workspace: Workspace) -> Witness | None:
             return None
         said = json.loads(text)
         return Witness(load_run(said["run"]), str(said["start"]))
+    except Unreachable:
+        raise
     except (HypervisorError, RecordError, ValueError, KeyError, TypeError) as err:
         # Anybody may write there; what is not ours is nothing.
         log.debug("mark of '%s': %s", workspace.name, err)
@@ -117,6 +136,7 @@ def _image_ok(hypervisor: Hypervisor, workspace: Workspace) -> bool | None:
 def _evidence(
     hypervisor: Hypervisor, host: Host, workspace: Workspace, holds: Sequence[str]
 ) -> Evidence:
+    """Raises Unreachable."""
     return Evidence(
         holds=tuple(holds),
         rdp=_rdp(hypervisor, host, workspace),
@@ -129,6 +149,8 @@ def _viewers(hypervisor: Hypervisor, workspace: Workspace) -> frozenset[str]:
         return frozenset()
     try:
         return hypervisor.viewers(workspace.vm) or frozenset()
+    except Unreachable:
+        raise
     except HypervisorError as err:
         log.debug("viewers of '%s': %s", workspace.name, err)
         return frozenset()
@@ -140,6 +162,8 @@ def _rdp(hypervisor: Hypervisor, host: Host, workspace: Workspace) -> tuple[str,
         return ()
     try:
         return tuple(sorted(peers & hypervisor.addresses(workspace.vm)))
+    except Unreachable:
+        raise
     except HypervisorError as err:
         log.debug("addresses of '%s': %s", workspace.name, err)
         return ()

@@ -27,7 +27,7 @@ from guestwake.hypervisors.api import (
 )
 from guestwake.journal import Journal, JournalDamaged, JournalError
 from guestwake.locks import is_held
-from guestwake.look import Look, look, mark_text
+from guestwake.look import Look, Noted, look, mark_text
 from guestwake.policy.admission import Other
 from guestwake.policy.adopt import adopted
 from guestwake.policy.limits import Limits
@@ -144,22 +144,23 @@ class UpdateManager:
     # look
 
     def _look(self) -> Look:
-        journal, workspace = self._world.journal, self._workspace
-        now = self._world.clock.now()
+        return look(self._world.hypervisor, self._world.host, self._workspace, noted=self._noted())
+
+    def _noted(self) -> Noted:
+        journal, workspace = self._world.journal, self._workspace.uuid
+        now = self._world.clock.now().wall
         try:
-            holds = [hold.reason for hold in journal.holds(workspace.uuid, now.wall)]
-            last, owed = journal.last_window(workspace.uuid), journal.owed_off(workspace.uuid)
+            paused_until = journal.paused_until(workspace)
+            return Noted(
+                holds=tuple(hold.reason for hold in journal.holds(workspace, now)),
+                last_window=journal.last_window(workspace),
+                owed_off=journal.owed_off(workspace),
+                skipped=journal.skipped(workspace),
+                paused=paused_until is not None and now < paused_until,
+            )
         except JournalError as err:
             log.warning("journal: %s", err)
-            holds, last, owed = [], None, False
-        return look(
-            self._world.hypervisor,
-            self._world.host,
-            workspace,
-            holds=holds,
-            last_window=last,
-            owed_off=owed,
-        )
+            return Noted()
 
     def _facts(self, seen: Look, others: tuple[Other, ...]) -> Facts:
         return replace(

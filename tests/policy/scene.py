@@ -156,6 +156,8 @@ class Night:
     owed_off: bool = False
     told_to_stop: bool = False
     removed: bool = False
+    skipped: frozenset[date] = frozenset()
+    paused: bool = False
     # the clocks: seconds since the opening, how much of them slept, how far the wall was put
     seconds: float = 0.0
     slept: float = 0.0
@@ -255,6 +257,8 @@ class Night:
             owed_off=self.owed_off,
             told_to_stop=self.told_to_stop,
             removed=self.removed,
+            skipped=self.skipped,
+            paused=self.paused,
             host=self.host,
             others=self.others,
             memory=self.memory,

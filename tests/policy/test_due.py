@@ -70,6 +70,8 @@ CASES = [
     Case("paused", "9 03:00", "nothing", paused_until=june("9 03:01")),
     Case("paused for ever", "9 03:00", "nothing", paused_until=FOR_EVER),
     Case("pause over inside the window", "9 03:01", "regular 9", paused_until=june("9 03:01")),
+    Case("a pause that ran out: what it left out is not missed", "9 10:00", "nothing", NEXT_START,
+         paused_until=june("9 09:00")),
     Case("paused: nothing is caught up", "9 10:00", "nothing", NEXT_START, paused_until=FOR_EVER),
     Case("disabled", "9 03:00", "nothing", rule=replace(RULE, duration=timedelta(0))),
     Case("disabled: nothing to catch up", "9 10:00", "nothing", NEXT_START,

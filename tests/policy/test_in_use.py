@@ -111,6 +111,8 @@ AT_RISK = [
     ("a guest that used to report fell silent", guest(reporter=SILENT), OFF_BEFORE, True),
     ("never a reporter, saved or paused before", guest(reporter=NEVER), SAVED_BEFORE, True),
     ("never a reporter, off before", guest(reporter=NEVER), OFF_BEFORE, False),
+    ("never a reporter, off before, a viewer that was there early",
+     replace(guest(reporter=NEVER), viewers=frozenset({"anna"})), OFF_BEFORE, True),
     ("never a reporter, off before, used since",
      guest(reporter=NEVER), replace(OFF_BEFORE, used=True), True),
 ]  # fmt: skip

@@ -43,7 +43,9 @@ def test_a_hibernated_vm_is_woken_and_put_back(world: CommandWorld) -> None:
     powers = []
     world.clock.at_wait = lambda: powers.append(world.power("web01"))
     assert world.run("wake", "web01", "--duration", "30") == Exit.DONE
-    assert world.out == "'web01': put-back, before: saved, awake for 30 min\n"
+    assert world.out == (
+        "'web01' had its window and was put back. [put-back; before: saved; awake for 30 min]\n"
+    )
     assert Power.RUNNING in powers
     assert world.power("web01") is Power.SAVED
     (row,) = world.json("history")
@@ -510,7 +512,7 @@ def test_a_real_hypervisor_that_needs_no_machine(
     added = main([*root, "workspace", "add", "test", "--uri", "test:///default"], build=build)
     assert added == Exit.DONE
     assert main([*root, "wake", "test", "--duration", "5"], build=build) == Exit.DONE
-    assert "'test': watched, before: running" in capsys.readouterr().out
+    assert "[watched; before: running]" in capsys.readouterr().out
 
 
 def _refuse(paths: Paths) -> Application:

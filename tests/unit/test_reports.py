@@ -196,6 +196,7 @@ def test_a_glance_is_the_run_itself(desk: Desk, kind: Kind) -> None:
         *(run.kind, run.phase, run.why, run.prior, run.chain[0].opens, run.ends),
         frozenset(run.dates),
         run.used,
+        run.users,
     )
 
 

@@ -131,10 +131,13 @@ def _wake(arguments: Namespace, application: Application, live: Live) -> Exit:
 
 def _summary(workspace: Workspace, run: WakeRun, why: Why, application: Application) -> str:
     """The one record of a run: VM, why, how long, prior."""
+    from guestwake.events import OF_WHY
+
     awake = run.first_awake
-    length = f", awake for {span(-awake.left(application.clock.now()))}" if awake else ""
-    prior = f", before: {run.prior}" if run.prior else ""
-    return f"{_name(workspace)}: {why}{prior}{length}"
+    length = [f"awake for {span(-awake.left(application.clock.now()))}"] if awake else []
+    prior = [f"before: {run.prior}"] if run.prior else []
+    sentence = OF_WHY[why].sentence.replace("{name}", _name(workspace))
+    return f"{sentence} [{'; '.join([why, *prior, *length])}]"
 
 
 # what a person wishes

@@ -54,6 +54,8 @@ def _run(open_run: OpenRun, status: Status) -> str:
     left = f", {span(open_run.left)} left" if open_run.left else ""
     until = f", until {local(run.ends.wall, status.zone)}" if open_run.left else ""
     used = ", was used" if run.used else ""
+    if run.users:
+        used = f", in use: {', '.join(map(printable, run.users))}"
     doing = DOING.get(run.phase, run.phase)
     return f"{printable(doing)} ({printable(run.why)}){left}{until}{used}"
 

@@ -59,11 +59,11 @@ def utc(at: datetime | None) -> str | None:
 
 
 def span(length: timedelta) -> str:
-    """Such as `4 h 5 min`, `40 s`; rounded down, never negative."""
+    """Such as `4 h 5 min`, `40 s`; to the nearest minute from one on, never negative."""
     seconds = max(0, int(length.total_seconds()))
     if seconds < 60:
         return f"{seconds} s"
-    minutes = seconds // 60
+    minutes = (seconds + 30) // 60
     hours, rest = divmod(minutes, 60)
     if hours < 1:
         return f"{minutes} min"

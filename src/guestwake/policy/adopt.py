@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from guestwake.policy.run import Facts, Phase, Prior, WakeRun
+from guestwake.policy.run import Facts, Phase, WakeRun
 
 
 def adopted(run: WakeRun, start_id: str, facts: Facts, *, known: bool) -> WakeRun | None:
     """`run` and `start_id` as the metadata has them. `known`: the journal has that run as
     finished, so the mark is a leftover. None: not ours.
 
-    What happened since the mark was written is forgotten. A VM that was off is taken for used,
-    so that CloseAction puts it back: nobody's work is ever shut down unseen.
+    What happened since the mark was written is forgotten. So its memory is taken for one with
+    somebody's work in it: it may be saved, and is not shut down unseen.
     """
     if known or facts.start is None or facts.start.id != start_id:
         return None
@@ -27,5 +27,5 @@ def adopted(run: WakeRun, start_id: str, facts: Facts, *, known: bool) -> WakeRu
         woke=run.since,
         first_awake=run.first_awake or run.since,
         parked=None,
-        used=run.used or run.prior is Prior.OFF,
+        kept_memory=True,
     )

@@ -14,6 +14,8 @@ from guestwake.policy.words import Now, Power
 
 LOOK_AGAIN = timedelta(seconds=30)  # while nothing is under way; events come sooner
 LOOK_SOON = timedelta(seconds=1)  # while something is
+UNSETTLED_LOOK = timedelta(seconds=2)
+USERS_NAMED_MAX = 8
 POWER_SETTLES = timedelta(minutes=10)  # before a change of the AC power counts again
 # Our verb follows its record at once: a VM process that began within this time of the record,
 # with no mark yet, is the one that we started before we died. Later ones are somebody else's.
@@ -30,12 +32,16 @@ _OURS_TO_MIND = (Phase.HOLDING, Phase.RESTARTING, Phase.LENT, Phase.RESTORING)
 
 
 def wait(run: WakeRun, why: Why, now: Now, pause: timedelta = LOOK_AGAIN) -> Step:
+    """Look again after `pause`, or at the end of the window where that comes first."""
+    left = run.ends.left(now)
+    if timedelta(0) < left < pause:
+        pause = left
     return Step(replace(run, why=why), why, look_again_at=now.after(pause))
 
 
-def unsettled(run: WakeRun, facts: Facts, now: Now, pause: timedelta = LOOK_SOON) -> Step:
+def unsettled(run: WakeRun, facts: Facts, now: Now) -> Step:
     """A state to be looked at again. Told to stop with nobody to ask, the record stays open."""
-    step = wait(run, UNSETTLED[facts.power], now, pause)
+    step = wait(run, UNSETTLED[facts.power], now, UNSETTLED_LOOK)
     return replace(step, leave=facts.told_to_stop and facts.power is Power.UNKNOWN)
 
 
@@ -112,8 +118,10 @@ def noticing(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> WakeRun:
         run = replace(run, early_viewers=run.early_viewers | facts.evidence.viewers)
     if facts.told and not run.told:
         run = replace(run, told=True)
-    if not run.used and is_ours(run, facts, now) and users(run, facts, limits, now):
-        run = replace(run, used=True)
+    if is_ours(run, facts, now):
+        using = users(run, facts, limits, now)
+        names = tuple(f"{use.by}: {use.who}" for use in using[:USERS_NAMED_MAX])
+        run = replace(run, used=run.used or bool(using), users=names)
     if run.prior is Prior.OFF and not run.kept_memory and _hibernated_itself(facts):
         run = replace(run, prior=Prior.SAVED, kept_memory=True)
     return run
@@ -142,13 +150,14 @@ def following_settings(run: WakeRun, limits: Limits, schedule: Schedule) -> Wake
     )
 
 
-def joined_by_next(run: WakeRun, schedule: Schedule, now: Now) -> WakeRun | None:
+def joined_by_next(run: WakeRun, facts: Facts, schedule: Schedule, now: Now) -> WakeRun | None:
     """The run with the next window in its chain, where that one touches: it opens no later than
-    this one ends, or than we have stretched it to by now. None: it does not."""
-    if not run.ends.passed(now):
+    this one ends, or than we have stretched it to by now. None: it does not, or it is skipped or
+    paused."""
+    if not run.ends.passed(now) or facts.paused:
         return None
     last, following = run.chain[-1], _following(run, schedule)
-    if following is None or following.ends <= last.ends:
+    if following is None or following.ends <= last.ends or following.date in facts.skipped:
         return None
     if following.opens - last.ends > -run.ends.left(now):
         return None

@@ -24,7 +24,9 @@ class Ledger:
     done: frozenset[date]  # local dates that had their window, were started or skipped
     added: datetime  # windows that ended before it were never missed
     last_window: datetime | None  # end of the last one in which the VM was available
-    paused_until: datetime | None  # datetime.max in UTC: until resumed
+    # datetime.max in UTC: until resumed. One that has passed still tells that the windows before
+    # it were left out on purpose.
+    paused_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ def due(schedule: Schedule, limits: Limits, ledger: Ledger, now: Now) -> Due | N
         return None
     if now.wall < latest.ends:
         return Due(latest, caught_up=False, not_before=latest.opens)
-    if latest.ends <= ledger.added or not _catches_up(limits, ledger, now):
+    left_out = latest.ends <= max(ledger.added, ledger.paused_until or ledger.added)
+    if left_out or not _catches_up(limits, ledger, now):
         return None
     return _caught_up(latest, schedule, ledger, now)
 

@@ -57,7 +57,7 @@ def holding(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now:
         if _on_battery(run, facts, limits, now) and not stays and not is_busy(run, facts):
             return put_back.park(run, facts, limits, now, Why.AC_POWER_LOST)
         return _hold(run, facts, limits, now)
-    joined = None if facts.removed else joined_by_next(run, schedule, now)
+    joined = None if facts.removed else joined_by_next(run, facts, schedule, now)
     if joined:
         return wait(joined, Why.WINDOWS_TOUCH, now, LOOK_SOON)
     return _at_the_end(run, facts, limits, now, stays=stays)
@@ -78,7 +78,7 @@ def lent(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: No
         return put_back.put_back(run, facts, limits, now)
     if not run.ends.passed(now):  # Duration has become longer
         return wait(replace(run, phase=Phase.HOLDING, idle=None), Why.HOLDS, now, LOOK_SOON)
-    joined = joined_by_next(run, schedule, now)
+    joined = joined_by_next(run, facts, schedule, now)
     if joined:
         joined = replace(joined, phase=Phase.HOLDING, idle=None)
         return wait(joined, Why.WINDOWS_TOUCH, now, LOOK_SOON)

@@ -104,7 +104,7 @@ def work_at_risk(evidence: Evidence, awake: Awake) -> bool:
     if evidence.reporter is Reporter.SILENT:
         return True
     if evidence.reporter is Reporter.NEVER:
-        return awake.rested or awake.used
+        return awake.rested or awake.used or bool(evidence.viewers)
     return any(_has_work(session, awake) for session in evidence.sessions)
 
 

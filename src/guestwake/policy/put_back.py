@@ -94,12 +94,14 @@ def close(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
 
 
 def park(run: WakeRun, facts: Facts, limits: Limits, now: Now, why: Why) -> Step:
-    """Put it to rest inside its window, to go on later: by saving where the host shuts down."""
+    """Put it to rest inside its window, to go on later: by saving where the host shuts down, or
+    where it was used, as its CloseAction waits for the end."""
     run = replace(run, parking=why, forced=False)
     if why is Why.HOST_SHUTS_DOWN:
         return save_at_once(run, facts, limits, now)
     run = replace(run, power_changed=now.after(timedelta(0)))
-    return _begin(run, facts, limits, now, _goal_now(run, facts, limits, now))
+    goal = Goal.SAVED if run.used else _goal_now(run, facts, limits, now)
+    return _begin(run, facts, limits, now, goal)
 
 
 def save_at_once(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
@@ -217,7 +219,7 @@ def _refused(run: WakeRun, facts: Facts, schedule: Schedule, now: Now) -> Step:
         pause = LOOK_SOON if run.tries == 0 else ASK_AGAIN
         again = replace(run, asked=None, tries=run.tries + 1, retry=now.after(pause))
         return wait(again, Why.PUTS_BACK, now, pause)
-    joined = None if run.forced or facts.removed else joined_by_next(run, schedule, now)
+    joined = None if run.forced or facts.removed else joined_by_next(run, facts, schedule, now)
     if joined:
         joined = replace(joined, phase=Phase.HOLDING, goal=None, asked=None, retry=None)
         return wait(joined, Why.WINDOWS_TOUCH, now, LOOK_SOON)

@@ -162,6 +162,8 @@ class Facts:
     rivals: bool = False  # other workspaces have runs on this host, perhaps at this very hour
     memory: int = 0  # MiB of this VM
     last_window: datetime | None = None
+    skipped: frozenset[date] = frozenset()  # local dates whose windows are left out
+    paused: bool = False  # no windows until further notice
     workspace: str = ""
 
 
@@ -186,6 +188,7 @@ class WakeRun:
     told: bool = False
     early_viewers: frozenset[str] = frozenset()
     used: bool = False
+    users: tuple[str, ...] = ()  # who kept it awake at the last look, a few of them, for `status`
     crashes: int = 0
     restarts: int = 0
     restarted: Deadline | None = None

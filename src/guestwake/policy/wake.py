@@ -137,7 +137,7 @@ def _waiting(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     if facts.told_to_stop and run.parked:
         return replace(wait(run, run.why, now), leave=True)
     if facts.power in UNSETTLED and (run.parked or not _must_end(run, facts, now)):
-        return unsettled(run, facts, now, QUEUE_LOOK)
+        return unsettled(run, facts, now)
     if facts.power in _NEVER_TOUCHED:
         return over(run, facts, _NEVER_TOUCHED[facts.power])
     if run.parked and facts.power is Power.RUNNING:
@@ -307,7 +307,7 @@ def _resume_saved_paused(run: WakeRun, facts: Facts, limits: Limits, now: Now) -
 
 
 def _watching(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: Now) -> Step:
-    joined = joined_by_next(run, schedule, now)
+    joined = joined_by_next(run, facts, schedule, now)
     if joined and not facts.removed and not facts.told_to_stop:
         return wait(joined, Why.WINDOWS_TOUCH, now)
     if not _must_end(run, facts, now):
