@@ -37,7 +37,7 @@ def load_run(text: str) -> WakeRun:
         run = _typed(WakeRun, json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
         raise RecordError(f"not the record of a wake run: {err}") from err
-    if not isinstance(run, WakeRun):
+    if not isinstance(run, WakeRun) or not run.chain:
         raise RecordError("not the record of a wake run")
     return run
 
@@ -61,6 +61,12 @@ def _plain(value: object) -> Any:
             return value
 
 
+def _aware(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant} has no zone")
+    return instant
+
+
 @cache
 def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
@@ -82,8 +88,10 @@ def _typed(kind: Any, value: Any) -> Any:
         return made(**{name: _typed(hints[name], each) for name, each in known.items()})
     if kind is timedelta:
         return timedelta(seconds=value)
-    if kind in (datetime, date):
-        return kind.fromisoformat(value)
+    if kind is datetime:
+        return _aware(datetime.fromisoformat(value))
+    if kind is date:
+        return date.fromisoformat(value)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(value)
     if kind is float:

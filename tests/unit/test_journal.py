@@ -1,0 +1,218 @@
+"""What must survive, in a real SQLite file: also where the file fails in the middle."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from guestwake.journal import FOR_EVER, Journal, JournalDamaged, JournalError, set_aside
+from guestwake.policy.run import Kind, Phase, Prior, WakeRun, Why
+from guestwake.policy.window import Opening
+from guestwake.policy.words import Deadline
+
+OPENS = datetime(2026, 3, 10, 3, tzinfo=UTC)
+ENDS = OPENS + timedelta(hours=4)
+BEGUN = Deadline(OPENS, 1000.0, "boot-1")
+RUN = WakeRun(
+    token="abc",
+    kind=Kind.SCHEDULED,
+    chain=(Opening(date(2026, 3, 10), OPENS, ENDS),),
+    length=timedelta(hours=4),
+    ends=BEGUN.shifted(timedelta(hours=4)),
+    phase=Phase.WAITING,
+    since=BEGUN,
+    why=Why.WAKES,
+)
+WOKEN = replace(RUN, phase=Phase.HOLDING, prior=Prior.SAVED, woke=BEGUN, first_awake=BEGUN)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "journal.db"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    opened = Journal(path)
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def no_file_may_grow() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_run_is_found_by_the_next_process(journal: Journal, path: Path) -> None:
+    journal.save("vm", RUN, memory=512)
+    journal.save("vm", WOKEN, memory=512)
+    other = Journal(path)
+    assert other.run("vm") == WOKEN
+    assert [(each.workspace, each.memory) for each in other.open_runs()] == [("vm", 512)]
+    assert other.run("another") is None
+    other.close()
+
+
+def test_it_syncs_each_commit(journal: Journal) -> None:
+    assert journal._one("PRAGMA synchronous") == (2,)
+    assert journal._one("PRAGMA journal_mode") == ("wal",)
+
+
+def test_a_turn_that_breaks_leaves_nothing(journal: Journal) -> None:
+    def breaks_off() -> None:
+        with journal.turn():
+            journal.save("vm", RUN, memory=512)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        breaks_off()
+    assert journal.run("vm") is None
+    with journal.turn():
+        journal.save("vm", RUN, memory=512)
+    assert journal.run("vm") == RUN
+
+
+def test_the_end_of_a_run_is_one_row_and_its_window(journal: Journal) -> None:
+    journal.save("vm", WOKEN, memory=512)
+    journal.finish("vm", WOKEN, Why.PUT_BACK, ENDS)
+    assert journal.run("vm") is None
+    (row,) = journal.history("vm")
+    assert (row.why, row.prior, row.dates) == (Why.PUT_BACK, Prior.SAVED, (date(2026, 3, 10),))
+    assert (row.began, row.woke, row.ended) == (OPENS, OPENS, ENDS)
+    assert journal.last_window("vm") == ENDS
+    assert journal.ledger("vm", OPENS).done == {date(2026, 3, 10)}
+    assert journal.is_known("abc")
+    assert not journal.is_known("def")
+
+
+def test_a_window_that_was_missed_is_not_done(journal: Journal) -> None:
+    journal.finish("vm", RUN, Why.NO_NETWORK, ENDS)
+    assert journal.ledger("vm", OPENS).done == frozenset()
+    assert journal.last_window("vm") is None
+    assert len(journal.history("vm")) == 1
+
+
+def test_a_persons_run_owns_no_date(journal: Journal) -> None:
+    journal.finish("vm", replace(WOKEN, kind=Kind.EXTRA), Why.PUT_BACK, ENDS)
+    assert journal.ledger("vm", OPENS).done == frozenset()
+
+
+def test_what_is_owed_off_is_forgotten_with_the_run_that_settles_it(journal: Journal) -> None:
+    journal.finish("vm", replace(WOKEN, owed_off=True), Why.PUT_BACK_OWED_OFF, ENDS)
+    assert journal.owed_off("vm")
+    journal.finish("vm", replace(WOKEN, token="def"), Why.PUT_BACK, ENDS)
+    assert not journal.owed_off("vm")
+
+
+def test_holds_end_and_are_released(journal: Journal) -> None:
+    journal.hold("vm", ENDS, "a talk")
+    journal.hold("vm", OPENS, "over")
+    assert [hold.reason for hold in journal.holds("vm", OPENS)] == ["a talk"]
+    assert journal.release("vm") == 2
+    assert journal.holds("vm", OPENS) == []
+
+
+def test_a_pause_may_be_for_ever(journal: Journal) -> None:
+    journal.pause("vm", FOR_EVER)
+    assert journal.paused_until("vm") == FOR_EVER
+    assert journal.resume("vm")
+    assert not journal.resume("vm")
+    assert journal.paused_until("vm") is None
+
+
+def test_a_standing_event_keeps_its_first_moment(journal: Journal) -> None:
+    journal.stand("vm", Why.NOT_PUT_BACK_REFUSED, OPENS, "disk full")
+    journal.stand("vm", Why.NOT_PUT_BACK_REFUSED, ENDS, "still full")
+    standing = journal.standing("vm")
+    assert standing is not None
+    assert (standing.at, standing.detail) == (OPENS, "still full")
+    journal.unstand("vm")
+    assert journal.standing("vm") is None
+
+
+def test_a_workspace_that_is_forgotten_leaves_its_history(journal: Journal) -> None:
+    journal.save("vm", RUN, memory=512)
+    journal.hold("vm", ENDS, "a talk")
+    journal.finish("vm", replace(WOKEN, token="def", owed_off=True), Why.PUT_BACK, ENDS)
+    journal.forget("vm")
+    assert journal.run("vm") is None
+    assert journal.holds("vm", OPENS) == []
+    assert not journal.owed_off("vm")
+    assert journal.ledger("vm", OPENS).done == frozenset()
+    assert len(journal.history("vm")) == 1
+
+
+def test_a_record_that_cannot_be_read_is_only_its_own_workspaces_trouble(journal: Journal) -> None:
+    journal.save("vm", RUN, memory=512)
+    journal.save("bad", RUN, memory=512)
+    journal._do("UPDATE run SET run = '{}' WHERE workspace = 'bad'")
+    with pytest.raises(JournalDamaged):
+        journal.run("bad")
+    assert [each.workspace for each in journal.open_runs()] == ["vm"]
+
+
+def test_a_file_that_is_no_journal_is_set_aside_whole(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"no journal " * 1000)
+    with pytest.raises(JournalDamaged):
+        Journal(path)
+    aside = set_aside(path, OPENS)
+    assert aside.read_bytes() == b"no journal " * 1000
+    Journal(path).close()
+
+
+def test_a_newer_format_is_refused_and_left_as_it_is(journal: Journal, path: Path) -> None:
+    journal._do("PRAGMA user_version = 99")
+    journal.close()
+    for readonly in (False, True):
+        with pytest.raises(JournalError, match="format 99"):
+            Journal(path, readonly=readonly)
+
+
+def test_a_report_writes_nothing_and_needs_no_file(path: Path) -> None:
+    report = Journal(path, readonly=True)
+    assert report.history() == []
+    assert not path.exists()
+
+
+def test_a_report_cannot_write(journal: Journal, path: Path) -> None:
+    report = Journal(path, readonly=True)
+    with pytest.raises(JournalError, match="cannot be written"):
+        report.hold("vm", ENDS, "a talk")
+    report.close()
+
+
+def test_a_full_disk_is_an_error_and_works_again_afterwards(journal: Journal) -> None:
+    """Whatever step of the transaction it hits, the next one begins anew."""
+    journal.save("vm", RUN, memory=512)
+    with pytest.raises(JournalError), no_file_may_grow(), journal.turn():
+        journal.save("vm", WOKEN, memory=512)
+    assert journal.run("vm") == RUN
+    with journal.turn():
+        journal.save("vm", WOKEN, memory=512)
+    assert journal.run("vm") == WOKEN
+
+
+def test_a_lock_of_another_program_is_an_error_with_a_remedy(journal: Journal, path: Path) -> None:
+    journal._db.execute("PRAGMA busy_timeout = 0")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(JournalError, match="keeps it locked"), journal.turn():
+        pass
+    other.execute("COMMIT")
+    other.close()
+    with journal.turn():
+        journal.save("vm", RUN, memory=512)
+    assert journal.run("vm") == RUN
