@@ -72,7 +72,8 @@ def test_other_text_is_an_error_of_ours(text: str) -> None:
 def test_a_run_without_a_window_or_an_instant_without_a_zone_is_no_run(run: WakeRun) -> None:
     values = json.loads(dump_run(run))
     ends = values["ends"] | {"wall": "2026-03-10T03:00:00"}
-    for spoilt in ({"chain": []}, {"ends": ends}):
+    spoilings: list[dict[str, Any]] = [{"chain": []}, {"ends": ends}]
+    for spoilt in spoilings:
         with pytest.raises(RecordError):
             load_run(json.dumps(values | spoilt))
 
