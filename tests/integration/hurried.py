@@ -117,7 +117,7 @@ def run() -> int:
     if given.use_ended is not None:
         hold.USE_ENDED_FOR = timedelta(seconds=given.use_ended)
     fate = Fate(given.dies)
-    application.Journal = mortal_journal(fate)  # type: ignore[misc]
+    application.Journal = mortal_journal(fate)  # type: ignore[attr-defined]
 
     def build(paths: Paths) -> Application:
         return hurried(given.window, fate)(paths, open_hypervisor=mortal(fate))

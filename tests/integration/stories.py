@@ -154,7 +154,7 @@ class Host:
     def phase(self, guest: Guest) -> str | None:
         """None: no run is open."""
         run = self.status(guest)["run"]
-        return run and run["phase"]
+        return str(run["phase"]) if run else None
 
     def events(self, guest: Guest) -> list[int]:
         rows = json.loads(self.guestwake("events", "--happened", guest.name, "--json"))

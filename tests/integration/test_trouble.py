@@ -21,9 +21,15 @@ from guestwake.policy.run import Why
 from lab.guests import Lab
 
 
-def cut_short(image: Path) -> None:
+def cut_below_its_header(image: Path) -> None:
     with image.open("r+b") as file:
-        file.truncate(1000)
+        file.truncate(10)
+
+
+def as_if_never_finished(image: Path) -> None:
+    """libvirt begins an image with this word, and puts another over it at the end."""
+    with image.open("r+b") as file:
+        file.write(b"LibvirtQemudPart")
 
 
 def cut_inside_the_memory(image: Path) -> None:
@@ -36,7 +42,9 @@ def overwrite_header(image: Path) -> None:
         file.write(b"not an image of libvirt's")
 
 
-@pytest.mark.parametrize("damage", [cut_short, cut_inside_the_memory, overwrite_header])
+@pytest.mark.parametrize(
+    "damage", [cut_below_its_header, as_if_never_finished, cut_inside_the_memory, overwrite_header]
+)
 def test_a_saved_image_that_cannot_be_restored_is_kept(
     lab: Lab, host: Host, damage: Callable[[Path], None]
 ) -> None:
