@@ -4,8 +4,8 @@
 
 `--window S` stands for `--duration`, which counts whole minutes. `--use-ended S` stands for the
 ten minutes after which a VM that was lent counts as no longer used. `--dies STEP` is kill -9 by
-its own hand, at the first time that the step is reached; `STEPS` are those there are. Arguments
-after `--` are the command's own.
+its own hand, at the first time that the step is reached; `STEPS` and `IN_MEMORY` are those that
+there are. Arguments after `--` are the command's own.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ STEPS = (
     "after save",
     "before end",  # it is back, and the journal does not say so yet
 )
+# And those of a paused one besides.
+IN_MEMORY = ("before mark", "before resume", "after resume", "before pause", "after pause")
 INTO_IT = 0.3  # seconds; both verbs take longer
 
 
@@ -111,7 +113,7 @@ def run() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--window", type=float)
     parser.add_argument("--use-ended", type=float)
-    parser.add_argument("--dies", choices=STEPS)
+    parser.add_argument("--dies", choices=STEPS + IN_MEMORY)
     parser.add_argument("command", nargs="+")
     given = parser.parse_args()
     if given.use_ended is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hurried import STEPS
+from hurried import IN_MEMORY, STEPS
 from stories import Host, diary_of, starts_and_stops, until
 
 from lab.guests import Lab
@@ -26,6 +26,20 @@ def test_killed_and_called_again_it_is_put_back_once(lab: Lab, host: Host, step:
     assert guest.state() == "saved"
     assert host.outcomes(guest) == ["put-back"]
     assert host.phase(guest) is None
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("step", IN_MEMORY)
+def test_one_in_memory_is_put_back_as_well(lab: Lab, host: Host, step: str) -> None:
+    guest = lab.hibernated_guest("web01", paused=True)
+    guest.start()
+    host.looks_after(guest)
+    with diary_of(guest) as diary:
+        host.begins(guest, window=2, dies=step).dies()
+        host.wakes(guest, window=2)
+        assert diary() == ["Resumed Unpaused", "Suspended Paused"]
+    assert guest.state() == "paused"
+    assert host.outcomes(guest) == ["put-back"]
 
 
 def test_killed_and_then_started_by_somebody_it_is_left_alone(lab: Lab, host: Host) -> None:
