@@ -291,7 +291,10 @@ class Chaos:
             [machine.starts, machine.stops, machine.saves, machine.pauses, machine.resumes]
         )
         it = self.day.vm(name)
-        if act == machine.stops and it.start is None:
+        if it.start is not None and it.changing is None and self.rng.random() < 0.4:
+            machine.stops(it.vm)  # and starts it anew, between two looks
+            act = machine.starts
+        elif act == machine.stops and it.start is None:
             return
         act(it.vm)
 
