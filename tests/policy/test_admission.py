@@ -36,7 +36,7 @@ CASES: list[tuple[str, dict[str, int], HostFacts, list[Other], Wait | None]] = [
      [other(alive=False, slot=ALMOST)], Wait.STARTS),
     ("a dead holder keeps its slot no longer", ONE_START, ANY_ROOM,
      [other(alive=False, slot=TIMED_OUT)], None),
-    ("a slow start keeps its slot", ONE_START, ANY_ROOM, [other(slot=TIMED_OUT)], Wait.STARTS),
+    ("nor does a living one that hangs", ONE_START, ANY_ROOM, [other(slot=TIMED_OUT)], None),
     ("one that has waited longer goes first", ONE_START, ANY_ROOM,
      [other(waiting=Wait.STARTS, last_window=LONG_AGO)], Wait.STARTS),
     ("one that never had a window goes first", ONE_START, ANY_ROOM,

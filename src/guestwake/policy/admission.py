@@ -37,8 +37,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """Another workspace's open run on this host. A run without a living manager keeps its slot
-    only for TaskTimeout, so that a dead one never blocks the others (I9)."""
+    """Another workspace's open run on this host. It keeps its slot for TaskTimeout at the most,
+    the bound on one task, so that one that hangs or died never blocks the others (I9)."""
 
     workspace: str
     alive: bool
@@ -78,11 +78,7 @@ def slot_free(others: Iterable[Other], limits: Limits, now: Now) -> bool:
 
 
 def _slots(others: Iterable[Other], limits: Limits, now: Now) -> int:
-    return sum(
-        1
-        for other in others
-        if other.slot and (other.alive or -other.slot.left(now) < limits.task_timeout)
-    )
+    return sum(1 for other in others if other.slot and -other.slot.left(now) < limits.task_timeout)
 
 
 def _goes_before(other: Other, me: Candidate) -> bool:
