@@ -194,7 +194,7 @@ def _wake(parser: argparse.ArgumentParser) -> None:
         "--duration",
         metavar="MIN",
         type=_minutes,
-        help="how long, in minutes, 1 to 1440 (default: GuestUpdateDuration)",
+        help="how long, in minutes, up to 1440; 0.5 is half a minute (default: GuestUpdateDuration)",
     )
     parser.add_argument(
         "--scheduled",
@@ -374,7 +374,9 @@ COMMANDS = (
 
 
 def _minutes(text: str) -> timedelta:
-    return timedelta(minutes=_number(text, 1, 1440, "minutes"))
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", text) or not 0 < float(text) <= 1440:
+        raise argparse.ArgumentTypeError(f"'{text}' will not do; it must be minutes, up to 1440")
+    return timedelta(minutes=float(text))
 
 
 def _days(text: str) -> int:
