@@ -194,7 +194,7 @@ def _wake(parser: argparse.ArgumentParser) -> None:
         "--duration",
         metavar="MIN",
         type=_minutes,
-        help="how long, in minutes, up to 1440; 0.5 is half a minute (default: GuestUpdateDuration)",
+        help="how long, in minutes up to 1440, such as 90 or 0.5 (default: GuestUpdateDuration)",
     )
     parser.add_argument(
         "--scheduled",

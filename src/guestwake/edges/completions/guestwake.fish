@@ -84,7 +84,7 @@ complete -c guestwake -n '_shtab_guestwake_using workspace list' -l log-level -x
 complete -c guestwake -n '_shtab_guestwake_using workspace list' -s v -l verbose -d 'the same as --log-level debug'
 complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a wake -d 'The Guest Update Manager: one wake run, from the opening to '"'"'put back'"'"'. Called by a person it is an extra run, or goes on with one that was interrupted. After a crash, or kill -9, the same command goes on from the record. SIGTERM, SIGINT and SIGHUP put the VM back by saving it.'
 complete -c guestwake -n '_shtab_guestwake_using wake' -s h -l help -d 'show this help message and exit'
-complete -c guestwake -n '_shtab_guestwake_using wake' -l duration -x -d 'how long, in minutes, up to 1440; 0.5 is half a minute (default: GuestUpdateDuration)'
+complete -c guestwake -n '_shtab_guestwake_using wake' -l duration -x -d 'how long, in minutes up to 1440, such as 90 or 0.5 (default: GuestUpdateDuration)'
 complete -c guestwake -n '_shtab_guestwake_using wake' -l scheduled -d 'as a timer calls it: does nothing unless a window is open or is to be caught up'
 complete -c guestwake -n '_shtab_guestwake_using wake' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
 complete -c guestwake -n '_shtab_guestwake_using wake' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'

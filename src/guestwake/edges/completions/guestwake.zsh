@@ -198,7 +198,7 @@ _shtab_guestwake_status_defaults_added=0
 
 _shtab_guestwake_wake_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--duration[how long, in minutes, up to 1440\; 0.5 is half a minute (default\: GuestUpdateDuration)]:MIN:"
+  "--duration[how long, in minutes up to 1440, such as 90 or 0.5 (default\: GuestUpdateDuration)]:MIN:"
   "--scheduled[as a timer calls it\: does nothing unless a window is open or is to be caught up]"
   "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
   "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
