@@ -197,7 +197,7 @@ GUARDS = [
         "as many as allowed are waking: waits, and had no turn",
         Why.NO_TURN,
         "",
-        limits={"max_concurrent_starts": 1},
+        limits={"max_concurrent_starts": 1, "task_timeout": timedelta(hours=2)},
         night={"others": (other(slot=Night().now().after(timedelta(0))),)},
         passed=(Why.WAITS_FOR_STARTS,),
         at=60,
@@ -494,7 +494,7 @@ def test_a_guest_that_does_not_answer_is_told_again_and_it_is_said_after_task_ti
     night.until(9)
     assert night.whys[-1] is Why.HOLDS
     assert 60 < night.tells < 90  # each second at first, then with each look
-    night.until(11)
+    night.until(12)
     assert night.whys[-1] is Why.HOLDS_WITHOUT_WORD
     night.until(120)
     assert night.whys[-1] is Why.PUT_BACK

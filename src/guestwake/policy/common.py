@@ -12,7 +12,7 @@ from guestwake.policy.run import Facts, Kind, Phase, Prior, Step, WakeRun, Why
 from guestwake.policy.window import Opening, Schedule, ends_now, next_opening, openings
 from guestwake.policy.words import Now, Power
 
-LOOK_AGAIN = timedelta(seconds=30)  # while nothing is under way; events come sooner
+LOOK_AGAIN = timedelta(minutes=1)  # while nothing is under way; events come sooner
 LOOK_SOON = timedelta(seconds=1)  # while something is
 UNSETTLED_LOOK = timedelta(seconds=2)
 USERS_NAMED_MAX = 8
