@@ -22,7 +22,8 @@ from guestwake.clock import Clock
 from guestwake.events import JOURNAL_SET_ASIDE
 from guestwake.hosts.api import Host
 from guestwake.hypervisors.api import Hypervisor
-from guestwake.journal import Journal, JournalDamaged, set_aside
+from guestwake.journal import Journal
+from guestwake.journal_file import JournalDamaged, set_aside
 from guestwake.locks import held, is_held
 from guestwake.paths import Paths
 from guestwake.policy.due import Due, due

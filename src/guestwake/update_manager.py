@@ -25,7 +25,8 @@ from guestwake.hypervisors.api import (
     SetsGuestClock,
     TellsChanges,
 )
-from guestwake.journal import Journal, JournalDamaged, JournalError
+from guestwake.journal import Journal
+from guestwake.journal_file import JournalDamaged, JournalError
 from guestwake.locks import is_held
 from guestwake.look import Look, Noted, look, mark_text
 from guestwake.policy.admission import Other

@@ -36,7 +36,17 @@ WORDS = ("guestwake.policy.words",)
 # What is known and kept: no decision, no loop, no back end.
 KEEPERS = tuple(
     f"guestwake.{name}"
-    for name in ("clock", "events", "journal", "locks", "look", "paths", "record", "workspaces")
+    for name in (
+        "clock",
+        "events",
+        "journal",
+        "journal_file",
+        "locks",
+        "look",
+        "paths",
+        "record",
+        "workspaces",
+    )
 )
 SETTINGS = ("guestwake.settings",)
 BACK_ENDS = tuple(

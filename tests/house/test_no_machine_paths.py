@@ -85,7 +85,7 @@ def test_no_committed_file_names_a_place_of_this_machine() -> None:
         ("#!/root/." + "pyenv/versions/3.11/bin/python", {"/." + "pyenv"}),
         ("pip install --index-url https://mirror.example/simple", {"mirror.example"}),
         ("find-links = /srv/wheels", {"/srv/wheels"}),
-        ("/etc/guestwake/settings.toml, ~/network/work/notes, https://pypi.org/", set()),
+        ("/etc/guestwake/settings.toml, ~/network/" + "work/notes, https://pypi.org/", set()),
     ],
 )
 def test_such_names_are_seen(text: str, names: set[str]) -> None:

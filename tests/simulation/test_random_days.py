@@ -22,7 +22,7 @@ from world import Killed
 
 from guestwake.hypervisors.api import HypervisorError, Vm
 from guestwake.hypervisors.memory import MemoryVm
-from guestwake.journal import JournalError
+from guestwake.journal_file import JournalError
 from guestwake.policy.run import Prior
 from guestwake.policy.words import Network, Power, Verb
 

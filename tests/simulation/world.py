@@ -29,7 +29,8 @@ from guestwake.application import Application
 from guestwake.hosts.memory import MemoryHost
 from guestwake.hypervisors.api import HypervisorError, Vm, VmTraits
 from guestwake.hypervisors.memory import MemoryHypervisor, MemoryMachine, MemoryVm
-from guestwake.journal import Journal, JournalError
+from guestwake.journal import Journal
+from guestwake.journal_file import JournalError
 from guestwake.locks import AlreadyRunning
 from guestwake.paths import Paths
 from guestwake.policy.window import openings

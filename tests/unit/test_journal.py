@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from guestwake.journal import FOR_EVER, Journal, JournalDamaged, JournalError, set_aside
+from guestwake.journal import FOR_EVER, Journal
+from guestwake.journal_file import JournalDamaged, JournalError, set_aside
 from guestwake.policy.run import Kind, Phase, Prior, WakeRun, Why
 from guestwake.policy.window import Opening
 from guestwake.policy.words import Deadline

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from guestwake.application import Application
-from guestwake.journal import FOR_EVER, Journal, JournalDamaged
+from guestwake.journal import FOR_EVER, Journal
+from guestwake.journal_file import JournalDamaged
 from guestwake.locks import held
 from guestwake.paths import Paths
 from guestwake.policy.run import Kind, Phase, Prior, WakeRun, Why

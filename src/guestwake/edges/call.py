@@ -122,7 +122,7 @@ def _code(err: Exception) -> Exit:
     """Imports what is surely there by now: the error came from it."""
     from guestwake.edges.times import BadTime
     from guestwake.hypervisors.api import HypervisorError
-    from guestwake.journal import JournalError
+    from guestwake.journal_file import JournalError
     from guestwake.locks import AlreadyRunning
     from guestwake.settings import SettingsError
     from guestwake.workspaces import WorkspaceError

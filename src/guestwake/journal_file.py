@@ -1,0 +1,141 @@
+"""The journal's file: opened, checked, brought up to date, set aside; its errors as ours.
+
+SQLite in WAL mode, synchronous FULL. The format has a version since its first day; `_MIGRATIONS`
+brings an older file up to date, and a newer one is refused.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+_APPLICATION_ID = 0x47575731  # "GWW1"
+_LOCKED_FOR = 10.0  # seconds to wait for another writer; each holds the file for milliseconds
+
+_MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE run (workspace TEXT PRIMARY KEY, run TEXT NOT NULL, memory INTEGER NOT NULL);
+    CREATE TABLE window (
+        workspace TEXT NOT NULL, date TEXT NOT NULL, why TEXT NOT NULL, ends TEXT NOT NULL,
+        available INTEGER NOT NULL, PRIMARY KEY (workspace, date));
+    CREATE TABLE history (
+        id INTEGER PRIMARY KEY, workspace TEXT NOT NULL, token TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL, dates TEXT NOT NULL, prior TEXT, why TEXT NOT NULL,
+        began TEXT NOT NULL, woke TEXT, ended TEXT NOT NULL, used INTEGER NOT NULL,
+        crashes INTEGER NOT NULL, restarts INTEGER NOT NULL);
+    CREATE TABLE event (
+        id INTEGER PRIMARY KEY, at TEXT NOT NULL, workspace TEXT NOT NULL, token TEXT NOT NULL,
+        why TEXT NOT NULL, detail TEXT NOT NULL);
+    CREATE TABLE standing (
+        workspace TEXT PRIMARY KEY, since TEXT NOT NULL, why TEXT NOT NULL, detail TEXT NOT NULL);
+    CREATE TABLE hold (
+        id INTEGER PRIMARY KEY, workspace TEXT NOT NULL, until TEXT NOT NULL,
+        reason TEXT NOT NULL);
+    CREATE TABLE pause (workspace TEXT PRIMARY KEY, until TEXT NOT NULL);
+    CREATE TABLE owed_off (workspace TEXT PRIMARY KEY);
+    CREATE TABLE note (
+        id INTEGER PRIMARY KEY, at TEXT NOT NULL, event INTEGER NOT NULL, detail TEXT NOT NULL);
+    CREATE INDEX event_at ON event (workspace, at);
+    """,
+)
+
+
+class JournalError(Exception):
+    """The journal cannot be read or written: a sentence with its remedy."""
+
+
+class JournalDamaged(JournalError):
+    """The file is there and is no journal of ours, or no longer one."""
+
+
+def set_aside(path: Path, at: datetime) -> Path:
+    """Rename a damaged journal, its WAL with it, so that a new one can begin. Nothing of it is
+    deleted; the new name is returned, to be reported."""
+    name = path.with_name(f"{path.name}.damaged-{at:%Y%m%dT%H%M%S}")
+    for suffix in ("-wal", "-shm"):
+        beside = path.with_name(path.name + suffix)
+        if beside.exists():
+            beside.rename(name.with_name(name.name + suffix))
+    path.rename(name)
+    return name
+
+
+def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
+    if readonly:
+        return _connect_readonly(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(path, timeout=_LOCKED_FOR, isolation_level=None)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        _check(db, path)
+        _migrate(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _connect_readonly(path: Path) -> sqlite3.Connection:
+    if not path.exists():
+        db = sqlite3.connect(":memory:", isolation_level=None)
+        _migrate(db, path)
+        return db
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_LOCKED_FOR, isolation_level=None
+    )
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version != len(_MIGRATIONS):
+        db.close()
+        raise JournalError(_other_version(path, version))
+    return db
+
+
+def _check(db: sqlite3.Connection, path: Path) -> None:
+    (answer,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if answer != "ok":
+        raise JournalDamaged(f"{path}: {answer}")
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(_MIGRATIONS):
+        raise JournalError(_other_version(path, version))
+    for number, statements in enumerate(_MIGRATIONS[version:], start=version + 1):
+        db.executescript(
+            f"BEGIN IMMEDIATE; {statements} PRAGMA user_version = {number};"
+            f" PRAGMA application_id = {_APPLICATION_ID}; COMMIT;"
+        )
+
+
+def _other_version(path: Path, version: int) -> str:
+    return (
+        f"{path}: is of format {version}, this Guestwake knows up to {len(_MIGRATIONS)}. "
+        "Use the newer Guestwake that wrote it."
+    )
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as err:
+        raise JournalError(f"{path}: {err}. {_remedy(err)}") from err
+    except sqlite3.DatabaseError as err:
+        raise JournalDamaged(f"{path}: {err}") from err
+    except OSError as err:
+        raise JournalError(f"{path}: {err.strerror}. Is its folder there and yours?") from err
+
+
+def _remedy(err: sqlite3.OperationalError) -> str:
+    code = getattr(err, "sqlite_errorcode", 0) & 0xFF
+    return {
+        sqlite3.SQLITE_BUSY: "Another program keeps it locked; end that one, then try again.",
+        sqlite3.SQLITE_READONLY: "It cannot be written by this user, or its disk is read-only.",
+        sqlite3.SQLITE_CANTOPEN: "It cannot be opened by this user: run as its owner, or as root.",
+        sqlite3.SQLITE_FULL: "The disk is full: make room, then try again.",
+        sqlite3.SQLITE_IOERR: "The disk below it fails.",
+    }.get(code, "Is it a journal of Guestwake's?")
