@@ -27,7 +27,7 @@ from typing import Any
 from lab.guests import Guest, Lab, LabError
 
 GUESTWAKE = Path(sys.executable).with_name("guestwake")
-HURRIED = Path(__file__).with_name("hurried.py")
+MORTAL = Path(__file__).with_name("mortal.py")
 DEADLINE = 120.0  # seconds, for whatever takes seconds on a quiet machine
 
 # The guests here are offline, and where the tests run is nobody's business.
@@ -111,14 +111,17 @@ class Host:
         dies: str | None = None,
         use_ended: float | None = None,
     ) -> Manager:
-        """`guestwake wake`, as `hurried.py` has it: seconds, and a step at which it dies."""
-        options = {"--window": window, "--dies": dies, "--use-ended": use_ended}
+        """`guestwake wake` for `window` seconds; `mortal.py` knows the other two."""
+        options = {"--dies": dies, "--use-ended": use_ended}
         given = [f"{name}={value}" for name, value in options.items() if value is not None]
-        command = ["--", "--root", str(self.root), "wake", guest.name]
+        command = [sys.executable, str(MORTAL), *given, "--"] if given else [str(GUESTWAKE)]
+        command += ["--root", str(self.root), "wake", guest.name]
+        if window is not None:
+            command += ["--duration", f"{window / 60:.4f}"]
         said = self.root / f"{guest.name}-{len(self.managers)}.said"
         with said.open("w") as file:
             process = subprocess.Popen(
-                [sys.executable, str(HURRIED), *given, *command],
+                command,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=file,

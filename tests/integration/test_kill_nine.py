@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hurried import IN_MEMORY, STEPS
+from mortal import IN_MEMORY, STEPS
 from stories import Host, diary_of, starts_and_stops, until
 
 from lab.guests import Lab

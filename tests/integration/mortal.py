@@ -1,11 +1,10 @@
-"""The command `guestwake` as it is, but for windows of seconds and a death at a chosen step.
+"""The command `guestwake` as it is, but for a death at a chosen step, or a shorter patience.
 
-    python hurried.py --window 2.5 --dies "after start" -- wake web01
+    python mortal.py --dies "after start" -- wake web01 --duration 0.05
 
-`--window S` stands for `--duration`, which counts whole minutes. `--use-ended S` stands for the
-ten minutes after which a VM that was lent counts as no longer used. `--dies STEP` is kill -9 by
-its own hand, at the first time that the step is reached; `STEPS` and `IN_MEMORY` are those that
-there are. Arguments after `--` are the command's own.
+`--use-ended S` stands for the ten minutes after which a VM that was lent counts as no longer
+used. `--dies STEP` is kill -9 by its own hand, at the first time that the step is reached;
+`STEPS` and `IN_MEMORY` are those that there are. Arguments after `--` are the command's own.
 """
 
 from __future__ import annotations
@@ -94,8 +93,8 @@ def mortal_journal(fate: Fate) -> type[journal.Journal]:
     return MortalJournal
 
 
-def hurried(window: float | None, fate: Fate) -> type[Application]:
-    class Hurried(Application):
+def mortal_application(fate: Fate) -> type[Application]:
+    class MortalApplication(Application):
         def wake(
             self, name: str, duration: timedelta | None = None, progress: Progress = no_progress
         ) -> Ended | None:
@@ -103,15 +102,13 @@ def hurried(window: float | None, fate: Fate) -> type[Application]:
                 progress(workspace, step, now)
                 fate.reach(f"while {step.why}")
 
-            length = duration if window is None else timedelta(seconds=window)
-            return super().wake(name, length, watch)
+            return super().wake(name, duration, watch)
 
-    return Hurried
+    return MortalApplication
 
 
 def run() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--window", type=float)
     parser.add_argument("--use-ended", type=float)
     parser.add_argument("--dies", choices=STEPS + IN_MEMORY)
     parser.add_argument("command", nargs="+")
@@ -122,7 +119,7 @@ def run() -> int:
     application.Journal = mortal_journal(fate)  # type: ignore[attr-defined]
 
     def build(paths: Paths) -> Application:
-        return hurried(given.window, fate)(paths, open_hypervisor=mortal(fate))
+        return mortal_application(fate)(paths, open_hypervisor=mortal(fate))
 
     return main(given.command, build=build)
 
