@@ -132,6 +132,14 @@ OF_WHY: Mapping[Why, Event] = {
         "The host shuts down.",
         "Nothing: it goes on when the host is back, inside its window.",
     ),
+    Why.WAITS_FOR_JOURNAL: Event(
+        12009,
+        _ERROR,
+        "{name} is not woken: its wake cannot be recorded. It is tried again in a minute.",
+        "The journal is locked, or its disk full or read-only; nothing is woken without a record.",
+        "Mend what the log names; the journal is the file journal.db in the state folder.",
+        once=True,
+    ),
     Why.WAITS_AFTER_REFUSED_WAKE: Event(
         12008,
         _WARNING,
@@ -392,6 +400,13 @@ OF_WHY: Mapping[Why, Event] = {
         "{name} had no window: its hypervisor could not be reached.",
         "Its daemon was not running, or refused the connection.",
         "Start it (systemctl start libvirtd), or correct the URI of the workspace.",
+    ),
+    Why.NOT_RECORDED: Event(
+        12061,
+        _ERROR,
+        "{name} had no window: its wake could not be recorded, so it was not woken.",
+        "The journal was locked, or its disk full or read-only, through the whole window.",
+        "Mend what the log names; the journal is the file journal.db in the state folder.",
     ),
     Why.WAKE_REFUSED: Event(
         12059,

@@ -285,7 +285,7 @@ class UpdateManager:
             if step.mark and seen.facts.start:
                 self._mark(step.run, seen.facts.start.id)
         elif step.verb in _WAKES and not recorded:
-            self._acted = replace(self._acted, trouble=Trouble.REFUSED, detail="not recorded")
+            self._acted = replace(self._acted, trouble=Trouble.NOT_RECORDED, detail="")
         else:
             self._apply(step, step.verb, seen)
         if step.tell:

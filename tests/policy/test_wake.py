@@ -244,6 +244,14 @@ GUARDS = [
         at=60,
     ),
     Case(
+        "a wake that cannot be recorded is not asked of the hypervisor",
+        Why.NOT_RECORDED,
+        " ".join(["start"] * 60),
+        night={"refuses": {Verb.START: Trouble.NOT_RECORDED}},
+        passed=(Why.WAITS_FOR_JOURNAL,),
+        at=60,
+    ),
+    Case(
         "a wake that is refused at first",
         Why.PUT_BACK,
         "start start start save",

@@ -76,6 +76,7 @@ def codes() -> Mapping[Why, Exit]:
         Why.NEVER_SETTLED: Exit.NO_ROOM,
         Why.HYPERVISOR_UNREACHABLE: Exit.HYPERVISOR,
         Why.WAKE_REFUSED: Exit.HYPERVISOR,
+        Why.NOT_RECORDED: Exit.JOURNAL,
         Why.STOPPED_BEFORE_WAKE: Exit.DONE,
     }
 

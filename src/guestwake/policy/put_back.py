@@ -185,9 +185,9 @@ def _begin(run: WakeRun, facts: Facts, limits: Limits, now: Now, goal: Goal) -> 
 def _ask(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     """The verb for the goal; a guest is given TaskTimeout, then it is saved instead."""
     assert run.goal is not None
+    if facts.done is not None and run.asked:
+        return wait(run, Why.PUTS_BACK, now, LOOK_SOON)
     if run.goal in _SAVES:
-        if facts.done is not None and run.asked:
-            return wait(run, Why.PUTS_BACK, now, LOOK_SOON)
         if not run.forced and not run.asked and not slot_free(facts.others, limits, now):
             return wait(run, Why.WAITS_TO_PUT_BACK, now, QUEUE_LOOK)
         return _verb(run, _VERBS[run.goal], now)
@@ -197,7 +197,8 @@ def _ask(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
         return _save_instead(run, limits, now)
     if unsafe:  # it may be installing on its way down: asked no more, and given its time
         return wait(run, Why.PUTS_BACK, now, LOOK_SOON)
-    if run.asked and -run.asked.left(now) < ASK_AGAIN:
+    given_time = run.asked is not None and -run.asked.left(now) < ASK_AGAIN
+    if run.goal in _ASKED_OF_GUEST and given_time:
         return wait(run, Why.PUTS_BACK, now, LOOK_SOON)
     if run.goal is Goal.OFF:
         first = run.asked is None and run.tries == 0

@@ -66,6 +66,7 @@ class Why(StrEnum):
     WAITS_FOR_CHANGE = "waits-for-change"
     WAITS_FOR_HYPERVISOR = "waits-for-hypervisor"
     WAITS_FOR_HOST = "waits-for-host"
+    WAITS_FOR_JOURNAL = "waits-for-journal"
     WAITS_AFTER_REFUSED_WAKE = "waits-after-refused-wake"
     WATCHES = "watches"
     WAKES = "wakes"
@@ -108,6 +109,7 @@ class Why(StrEnum):
     NO_DISK = "no-disk"
     NEVER_SETTLED = "never-settled"
     HYPERVISOR_UNREACHABLE = "hypervisor-unreachable"
+    NOT_RECORDED = "not-recorded"
     WAKE_REFUSED = "wake-refused"
     STOPPED_BEFORE_WAKE = "stopped-before-wake"
 

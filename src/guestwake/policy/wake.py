@@ -75,6 +75,7 @@ _NEVER_WOKEN = {
     Why.WAITS_FOR_DISK: Why.NO_DISK,
     Why.WAITS_FOR_CHANGE: Why.NEVER_SETTLED,
     Why.WAITS_FOR_HYPERVISOR: Why.HYPERVISOR_UNREACHABLE,
+    Why.WAITS_FOR_JOURNAL: Why.NOT_RECORDED,
     Why.WAITS_AFTER_REFUSED_WAKE: Why.WAKE_REFUSED,
 }
 # After these the window was missed altogether: its date may be opened again, or caught up.
@@ -190,7 +191,8 @@ def _guarded(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Why | None
     if run.power_changed and -run.power_changed.left(now) < POWER_SETTLES:
         return Why.WAITS_FOR_AC_POWER
     if run.retry and not run.retry.passed(now):
-        return Why.WAITS_AFTER_REFUSED_WAKE
+        journal = run.why is Why.WAITS_FOR_JOURNAL
+        return Why.WAITS_FOR_JOURNAL if journal else Why.WAITS_AFTER_REFUSED_WAKE
     return None
 
 
@@ -264,7 +266,9 @@ def _waking(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     )
     overdue = run.asked is not None and -run.asked.left(now) > limits.task_timeout
     if facts.trouble is not None or overdue:
-        why, retry = Why.WAITS_AFTER_REFUSED_WAKE, now.after(WAKE_PAUSE)
+        unrecorded = facts.trouble is Trouble.NOT_RECORDED
+        why = Why.WAITS_FOR_JOURNAL if unrecorded else Why.WAITS_AFTER_REFUSED_WAKE
+        retry = now.after(WAKE_PAUSE)
         waiting = replace(waiting, why=why, asked=None, retry=retry)
     # It is slow to wake, or the manager died between the record and the act: asked (again).
     return _waiting(waiting, facts, limits, now)

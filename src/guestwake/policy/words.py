@@ -58,6 +58,7 @@ class Trouble(StrEnum):
     BUSY = "busy"  # a job is running; worth asking again soon
     REFUSED = "refused"  # it will not: disk full, a device that cannot be saved
     UNREACHABLE = "unreachable"
+    NOT_RECORDED = "not-recorded"  # it was not asked: what cannot be recorded is not woken
     IMAGE_UNUSABLE = "image-unusable"  # starting would have discarded the saved image: kept
 
 
