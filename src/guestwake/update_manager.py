@@ -299,14 +299,22 @@ class UpdateManager:
             self._mark(step.run, seen.facts.start.id)
         try:
             hypervisor.apply(vm, verb)
-            start = hypervisor.state(vm).start if step.mark else None
         except HypervisorError as err:
             log.warning("%s of '%s': %s", verb, self._workspace.name, err)
             self._acted = replace(self._acted, trouble=err.trouble, detail=str(err))
             return
         self._acted = _Acted(done=verb, mark=self._acted.mark)
-        if start and not seen.facts.start:
-            self._mark(step.run, start.id)
+        if step.mark and not seen.facts.start:
+            self._mark_new_start(step.run)
+
+    def _mark_new_start(self, run: WakeRun) -> None:
+        try:
+            start = self._world.hypervisor.state(self._workspace.vm).start
+        except HypervisorError as err:  # the next look marks it
+            log.debug("start of '%s': %s", self._workspace.name, err)
+            return
+        if start is not None:
+            self._mark(run, start.id)
 
     def _mark(self, run: WakeRun, start_id: str) -> None:
         self._acted = replace(self._acted, mark=Mark(run.token, start_id))

@@ -20,6 +20,7 @@ from scene import (
 )
 
 from guestwake.policy.admission import Wait
+from guestwake.policy.common import is_ours
 from guestwake.policy.in_use import Reporter
 from guestwake.policy.limits import CloseAction
 from guestwake.policy.run import Kind, Mark, Phase, Prior, Why
@@ -383,6 +384,13 @@ def test_our_mark_on_this_start_makes_it_ours_whenever_it_began() -> None:
     night.mark = Mark(night.record.token, night.start.id)
     night.look()
     assert night.record.phase is Phase.HOLDING
+
+
+def test_what_this_very_process_has_just_started_is_ours_without_a_mark() -> None:
+    night = waking()
+    night.starts_anew(at=1800)
+    assert not is_ours(night.record, night.facts(), night.now())
+    assert is_ours(night.record, replace(night.facts(), done=Verb.START), night.now())
 
 
 def test_another_runs_mark_on_this_start_makes_it_not_ours() -> None:

@@ -10,7 +10,7 @@ from guestwake.policy.in_use import VIEWER_COUNTS_AFTER, Awake, Use
 from guestwake.policy.limits import Limits
 from guestwake.policy.run import Facts, Kind, Phase, Prior, Step, WakeRun, Why
 from guestwake.policy.window import Opening, Schedule, ends_now, next_opening, openings
-from guestwake.policy.words import Now, Power
+from guestwake.policy.words import Now, Power, Verb
 
 LOOK_AGAIN = timedelta(minutes=1)  # while nothing is under way; events come sooner
 LOOK_SOON = timedelta(seconds=1)  # while something is
@@ -59,6 +59,8 @@ def is_ours(run: WakeRun, facts: Facts, now: Now) -> bool:
         return facts.start.id == run.start
     if facts.mark is not None and facts.mark.start_id == facts.start.id:
         return facts.mark.token == run.token
+    if facts.done is Verb.START:  # this very process started it, a moment ago
+        return True
     at, recorded = facts.start.at, run.since.elapsed
     if at is None or run.since.boot_id != now.boot_id:
         return False
