@@ -450,6 +450,17 @@ def test_a_wrong_call_of_wake_is_event_11001_with_its_usage(world: CommandWorld)
     assert "guestwake wake WORKSPACE [--duration MINUTES] [--scheduled]" in event["detail"]
 
 
+@pytest.mark.parametrize("before", ["/nowhere", None])
+def test_a_wrong_call_leaves_its_event_under_the_root_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    monkeypatch.setenv("GUESTWAKE_ROOT", str(tmp_path / "other"))
+    first = ["--root", before] if before else []
+    assert main([*first, f"--root={tmp_path / 'meant'}", "wake"]) == Exit.USAGE
+    assert main(["wake", "web01", "--root"]) == Exit.USAGE  # the root is what is missing
+    assert [path.name for path in tmp_path.iterdir()] == ["meant"]
+
+
 def test_a_wake_that_is_a_reason_is_no_call_of_wake(world: CommandWorld) -> None:
     assert world.run("hold", "web01", "--reason", "wake") == Exit.USAGE
     assert world.json("events", "--happened") == []

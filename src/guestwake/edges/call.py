@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from guestwake.edges.exit_codes import Exit
-from guestwake.edges.parser import UsageError, named, parse
+from guestwake.edges.parser import UsageError, named, parse, root_of
 from guestwake.edges.text import printable, say
 from guestwake.paths import Paths, PathsError
 
@@ -147,9 +147,8 @@ def _tell_usage(words: Sequence[str], mistake: str, build: Build) -> None:
     """A wrong call of the Guest Update Manager is an event, 11001 (contract, section 9)."""
     from guestwake.events import USAGE
 
-    root = words[words.index("--root") + 1] if "--root" in words[:-1] else None
     try:
-        application = build(_paths(root))
+        application = build(_paths(root_of(words)))
         with application.journal() as journal:
             now = application.clock.now().wall
             journal.note(USAGE.id, now, printable(f"{mistake} {USAGE.remedy}"))

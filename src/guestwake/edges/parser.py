@@ -119,6 +119,14 @@ def named(words: Sequence[str]) -> list[str]:
     return found
 
 
+def root_of(words: Sequence[str]) -> str | None:
+    """What --root says in a call that is wrong otherwise. Raises UsageError where that is wrong."""
+    parser = Parser(add_help=False)
+    parser.add_argument("--root")
+    root: str | None = parser.parse_known_args(words)[0].root
+    return root
+
+
 def _common(parser: argparse.ArgumentParser, default: str | None) -> None:
     """Options that are understood before and after the command."""
     parser.add_argument(
