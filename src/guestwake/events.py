@@ -328,7 +328,8 @@ OF_WHY: Mapping[Why, Event] = {
         _ERROR,
         "The VM of {name} does not exist any more.",
         "It was deleted or undefined.",
-        "guestwake workspace remove {name}",
+        "Take the workspace off: guestwake workspace remove {name}",
+        standing=True,
     ),
     Why.REMOVED_IN_USE: Event(
         12049,
@@ -343,6 +344,7 @@ OF_WHY: Mapping[Why, Event] = {
         "{name} has crashed and is not touched.",
         "The guest or its hypervisor process crashed.",
         "See the hypervisor's log, and start it by hand.",
+        standing=True,
     ),
     Why.CRASHED_TOO_OFTEN: Event(
         12051,
@@ -350,6 +352,7 @@ OF_WHY: Mapping[Why, Event] = {
         "{name} crashed three times inside its window and is left off.",
         "The guest or its hypervisor process crashes again and again.",
         "See the hypervisor's log for this VM.",
+        standing=True,
     ),
     Why.HOST_DIED_UNDER_IT: Event(
         12052,

@@ -362,6 +362,26 @@ def test_status_is_loud_about_a_run_that_nobody_minds(world: CommandWorld) -> No
     assert status["attention"]
 
 
+def test_status_is_loud_about_a_vm_that_is_gone(world: CommandWorld) -> None:
+    world.vm("web01")
+    (it,) = world.machine.all()
+    world.machine.deletes(it.vm)
+    assert world.run("wake", "web01", "--duration", "5") == Exit.LOST
+    assert world.run("status", "--check") == Exit.ATTENTION
+    assert "does not exist any more. Take the workspace off: guestwake" in world.out
+
+
+def test_status_is_loud_about_a_crashed_vm_until_it_has_its_window(world: CommandWorld) -> None:
+    world.vm("web01", Power.RUNNING)
+    (it,) = world.machine.all()
+    world.machine.crashes(it.vm, kept=True)
+    assert world.run("wake", "web01", "--duration", "5") == Exit.LOST
+    assert world.run("status", "--check") == Exit.ATTENTION
+    world.machine.stops(it.vm)
+    assert world.run("wake", "web01", "--duration", "5") == Exit.DONE
+    assert world.run("status", "--check") == Exit.DONE
+
+
 def test_what_reports_opens_no_hypervisor_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
