@@ -53,18 +53,19 @@ class Workspaces:
 
     def all(self) -> list[Workspace]:
         """By name. A file that cannot be read raises WorkspaceError that names it."""
-        if not self._folder.is_dir():
-            return []
-        found = [self._read(path) for path in sorted(self._folder.glob("*.json"))]
-        return sorted(found, key=lambda workspace: workspace.name)
+        known, damaged = self._read_all()
+        if damaged:
+            raise damaged[0]
+        return known
 
     def find(self, name_or_uuid: str) -> Workspace:
-        """Raises UnknownWorkspace."""
-        known = self.all()
+        """Another workspace's file that cannot be read is no hindrance. Raises UnknownWorkspace;
+        where it may be the one in such a file, the WorkspaceError that names it."""
+        known, damaged = self._read_all()
         for workspace in known:
             if name_or_uuid in (workspace.name, workspace.uuid):
                 return workspace
-        raise UnknownWorkspace(_unknown(name_or_uuid, known))
+        raise damaged[0] if damaged else UnknownWorkspace(_unknown(name_or_uuid, known))
 
     def is_removing(self, workspace: Workspace) -> bool:
         """Whether it is being taken off, or its file is gone."""
@@ -89,6 +90,16 @@ class Workspaces:
 
     def _path(self, uuid: str) -> Path:
         return self._folder / f"{uuid}.json"
+
+    def _read_all(self) -> tuple[list[Workspace], list[WorkspaceError]]:
+        """By name, and what is wrong with the files that cannot be read."""
+        known, damaged = [], []
+        for path in sorted(self._folder.glob("*.json")) if self._folder.is_dir() else ():
+            try:
+                known.append(self._read(path))
+            except WorkspaceError as err:
+                damaged.append(err)
+        return sorted(known, key=lambda workspace: workspace.name), damaged
 
     def _read(self, path: Path) -> Workspace:
         try:

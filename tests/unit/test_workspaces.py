@@ -79,6 +79,15 @@ def test_a_damaged_file_is_named_and_never_taken_for_removal(
     assert not known.is_removing(WEB01)
 
 
+def test_a_damaged_file_keeps_no_other_workspace_from_its_window(
+    known: Workspaces, tmp_path: Path
+) -> None:
+    (tmp_path / "workspaces" / "00aa.json").write_text("{")
+    assert known.find("web01") == WEB01
+    with pytest.raises(WorkspaceError, match=r"00aa\.json"):
+        known.find("web02")
+
+
 def test_it_is_written_whole_or_not_at_all(known: Workspaces, tmp_path: Path) -> None:
     known.write(replace(WEB01, memory=1024))
     assert known.find("web01").memory == 1024
