@@ -502,6 +502,9 @@ def test_a_damaged_journal_is_told_to_those_who_only_read(world: CommandWorld) -
     journal.write_bytes(b"no journal at all, and long enough for a header " * 20)
     assert world.run("status") == Exit.JOURNAL
     assert str(journal) in world.err
+    assert "the next 'guestwake wake' goes on" in world.err
+    assert world.run("wake", "web01", "--duration", "5") == Exit.DONE
+    assert world.run("status") == Exit.DONE
 
 
 # as a process

@@ -138,6 +138,12 @@ def _code(err: Exception) -> Exit:
 
 
 def _sentence(err: Exception) -> str:
+    from guestwake.journal_file import JournalDamaged
+
+    if isinstance(err, JournalDamaged):
+        return (
+            f"{err}. It is damaged: the next 'guestwake wake' goes on without what it cannot read."
+        )
     if isinstance(err, OSError) and err.filename:
         return f"'{err.filename}': {err.strerror}. Is it there, and yours to write?"
     return str(err)
