@@ -249,7 +249,7 @@ class Reports:
             why = "catches up the window of this date, which was missed"
             yield _planned(workspace, schedule, late.opening, why, happens=True)
         skipped, before = journal.skipped(workspace.uuid), None
-        for window in openings(schedule, begin, _after(begin, days)):
+        for window in openings(schedule, begin, _after(begin, days, schedule.zone)):
             against = _against(window, ledger, skipped, now)
             why = against or "; ".join(_reasons(window, before, schedule))
             yield _planned(workspace, schedule, window, why, happens=against is None)
@@ -291,9 +291,10 @@ def _still(until: datetime | None, wall: datetime) -> datetime | None:
     return until if until is not None and until > wall else None
 
 
-def _after(begin: datetime, days: int) -> datetime:
+def _after(begin: datetime, days: int, zone: ZoneInfo) -> datetime:
+    """Days of the calendar, of which some have 23 hours and some 25."""
     try:
-        return begin + timedelta(days=days)
+        return (begin.astimezone(zone) + timedelta(days=days)).astimezone(UTC)
     except OverflowError:
         return datetime.max.replace(tzinfo=UTC) - _LOOK_AHEAD
 

@@ -156,6 +156,20 @@ def test_a_missed_window_that_will_be_caught_up_is_in_the_plan(desk: Desk) -> No
     assert not any("catches up" in one.why for one in desk.plan(start=None))
 
 
+@pytest.mark.parametrize(
+    ("midnight", "time"),
+    [
+        (datetime(2026, 3, 8, 5, 0, tzinfo=UTC), "00:30"),  # a day of 23 hours in New York
+        (datetime(2026, 11, 1, 4, 0, tzinfo=UTC), "23:30"),  # of 25
+    ],
+)
+def test_a_day_of_the_plan_is_one_of_the_calendar(
+    desk: Desk, midnight: datetime, time: str
+) -> None:
+    found = desk.plan(midnight, days=1, time_zone="America/New_York", guest_update_time=time)
+    assert [one.date for one in found if one.opens >= midnight] == [midnight.date()]
+
+
 def test_without_a_window_the_plan_is_empty(desk: Desk) -> None:
     assert desk.plan(GuestUpdateDuration=0) == []
 

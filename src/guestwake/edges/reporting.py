@@ -171,7 +171,10 @@ def _plan(arguments: Namespace, reports: Reports) -> Exit:
         headers = ("workspace", "date", "opens", "ends", "happens", "why")
         say(table(headers, map(_planned_row, found)))
     else:
-        say("No windows: there is no workspace, or GuestUpdateDuration is 0, or no day of its own.")
+        say(
+            "No windows: there is no workspace, or GuestUpdateDuration is 0, or GuestUpdateDays "
+            "names none of these days."
+        )
     return Exit.DONE
 
 
