@@ -65,7 +65,10 @@ def test_without_a_terminal_each_change_is_one_line(world: CommandWorld) -> None
     ]
 
 
-def test_a_terminal_has_one_live_line_that_counts_down(world: CommandWorld) -> None:
+def test_a_terminal_has_one_live_line_that_counts_down(
+    world: CommandWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
