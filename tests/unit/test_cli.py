@@ -69,6 +69,7 @@ def test_a_terminal_has_one_live_line_that_counts_down(
     world: CommandWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
+
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
