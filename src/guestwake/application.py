@@ -6,7 +6,6 @@ never opens a hypervisor.
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ from guestwake.hypervisors.api import Hypervisor
 from guestwake.journal import Journal
 from guestwake.journal_file import JournalDamaged, set_aside
 from guestwake.locks import held, is_held
-from guestwake.paths import Paths
+from guestwake.paths import Paths, PathsError, account_name
 from guestwake.policy.due import Due, due
 from guestwake.policy.limits import Limits
 from guestwake.policy.run import Kind, Step
@@ -144,7 +143,9 @@ class Application:
     # workspaces
 
     def add(self, name: str, uri: str, owner: str | None) -> Added:
-        """Take a VM on. Raises HypervisorError, WorkspaceError; writes nothing then."""
+        """Take a VM on. Raises HypervisorError, PathsError, WorkspaceError; writes nothing then."""
+        if owner is not None and self.paths.user_config_dir(owner) is None:
+            raise PathsError(f"this host knows no user '{owner}': name one, or say --system")
         hypervisor = self._open_hypervisor(uri)
         try:
             vm = hypervisor.find(name)
@@ -355,7 +356,7 @@ class _Desk:
 
 def user_name() -> str | None:
     """Owner of what this user adds; None: root adds for the system."""
-    return None if os.geteuid() == 0 else getpass.getuser()
+    return None if os.geteuid() == 0 else account_name(os.geteuid())
 
 
 def default_uri() -> str:

@@ -119,14 +119,23 @@ def _account(environ: Mapping[str, str], euid: int) -> tuple[str, Path]:
     import pwd
 
     try:
-        account = pwd.getpwuid(euid)
-        name, home = account.pw_name, account.pw_dir
+        home = pwd.getpwuid(euid).pw_dir
     except KeyError:
-        name, home = str(euid), ""
+        home = ""
     home = environ.get("HOME") or home
     if not os.path.isabs(home):
         raise PathsError("HOME is not set: set it, or name a folder with GUESTWAKE_ROOT")
-    return name, Path(home)
+    return account_name(euid), Path(home)
+
+
+def account_name(euid: int) -> str:
+    """Of this host's users; the number itself where it has no account."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(euid).pw_name
+    except KeyError:
+        return str(euid)
 
 
 def _xdg(environ: Mapping[str, str], variable: str, default: Path) -> Path:

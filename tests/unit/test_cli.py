@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from guestwake.edges.exit_codes import Exit
 from guestwake.edges.live import Live
 from guestwake.hosts.memory import MemoryHost
 from guestwake.locks import held
-from guestwake.paths import Paths
+from guestwake.paths import Paths, PathsError
 from guestwake.policy.words import Network, Power
 
 ODD = 'we\'b "$(x)";\x1b[31mü‮\n'
@@ -220,6 +221,17 @@ def test_adding_says_what_cannot_be_done(world: CommandWorld) -> None:
     assert "cannot be hibernated: it has a device of the host" in world.out
     assert "qemu-guest-agent" in world.out
     assert world.json("workspace", "list")[0]["owner"] == "ada"
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_an_owner_that_nobody_is_is_refused(world: CommandWorld, *, root: bool) -> None:
+    """Under a root folder there need be no such user, but it has to be a name."""
+    world.machine.add("web01")
+    places = Paths.under(world.root, 0)
+    application = world.build(places if root else replace(places, root=None))
+    with pytest.raises(PathsError, match="user"):
+        application.add("web01", "memory:", "../ada" if root else "nobody-of-this-name")
+    assert application.workspaces.all() == []
 
 
 def test_an_unknown_workspace_is_named_with_the_one_meant(world: CommandWorld) -> None:

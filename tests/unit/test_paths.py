@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from guestwake.paths import Paths, PathsError
+from guestwake.paths import Paths, PathsError, account_name
 
 
 def test_under_a_root_nothing_lies_outside(tmp_path: Path) -> None:
@@ -75,6 +75,11 @@ def test_another_users_home_comes_from_the_accounts() -> None:
     assert Paths.system().home(account.pw_name) == Path(account.pw_dir)
     assert Paths.system().home("no-such-user-here") is None
     assert Paths.system().user_config_dir("no-such-user-here") is None
+
+
+def test_who_has_no_account_goes_by_the_number() -> None:
+    assert account_name(0) == "root"
+    assert account_name(4_000_000_001) == "4000000001"
 
 
 @pytest.mark.parametrize("owner", ["", ".", "..", "../alice", "a/b", "a\0b"])
