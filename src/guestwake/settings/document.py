@@ -89,6 +89,10 @@ The name in files is given; in the registry, on the command line and in `guestwa
 the other spelling. The registry's values lie under `HKLM\\SOFTWARE\\Microsoft\\MEDV\\v2\\` and the
 key named here.
 
+These are checked and shown, but nothing heeds them yet: MultiUserEnabled, LogonStartEnabled,
+RebootAbsoluteDelayTimeout and WakeHost. EarlyFinish, MinAwake, RestartInWindow, MaxExtension and
+GuestUseLimit wait for a guest that reports, which needs the Guest Update Service that is to come.
+
 """
 
 
