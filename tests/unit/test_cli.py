@@ -451,6 +451,7 @@ def test_what_if_is_refused_where_it_could_not_be(world: CommandWorld) -> None:
         ("wake web01 --duration 1441", "it must be minutes, up to 1440"),
         ("wake web01 --duration nan", "'nan' will not do"),
         ("wake web01 --duration four", "'four' will not do"),
+        ("wake web01 --duration 5 --scheduled", "--scheduled: not allowed with argument --dur"),
         ("wake web01 web02", "'web02' is one argument too many"),
         ("status --log-level loud", "there is no --log-level 'loud'"),
         ("hold web01", "--for --release"),

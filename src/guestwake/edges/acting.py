@@ -102,8 +102,6 @@ def _how(why: Why | None) -> str:
 
 
 def _wake(arguments: Namespace, application: Application, live: Live) -> Exit:
-    if arguments.scheduled and arguments.duration is not None:
-        raise BadTime("--duration is not for --scheduled: the settings tell how long")
     workspace = application.workspaces.find(arguments.workspace)
     try:
         if arguments.scheduled:

@@ -198,13 +198,14 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 def _wake(parser: argparse.ArgumentParser) -> None:
     _workspace(parser)
-    parser.add_argument(
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
         "--duration",
         metavar="MIN",
         type=_minutes,
         help="how long, in minutes up to 1440, such as 90 or 0.5 (default: GuestUpdateDuration)",
     )
-    parser.add_argument(
+    how.add_argument(
         "--scheduled",
         action="store_true",
         help="as a timer calls it: does nothing unless a window is open or is to be caught up",
