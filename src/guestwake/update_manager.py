@@ -300,7 +300,7 @@ class UpdateManager:
         try:
             hypervisor.apply(vm, verb)
         except HypervisorError as err:
-            log.warning("%s of '%s': %s", verb, self._workspace.name, err)
+            log.warning("%s; the next look tells what comes of it", err)
             self._acted = replace(self._acted, trouble=err.trouble, detail=str(err))
             return
         self._acted = _Acted(done=verb, mark=self._acted.mark)

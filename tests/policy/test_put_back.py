@@ -309,3 +309,16 @@ def test_the_end_of_the_world_a_hypervisor_that_never_answers_again() -> None:
     night.until(60 * 3)
     assert not night.over
     assert night.verbs == [Verb.START]
+
+
+def test_on_its_way_down_it_is_being_put_back_and_past_task_timeout_that_stands() -> None:
+    night = Night(ignores=frozenset({Verb.SAVE}))
+    night.until(60.1)
+    night.set(power=Power.CHANGING)
+    night.until(69)
+    assert night.whys[-1] is Why.PUTS_BACK
+    night.until(72)
+    assert night.whys[-1] is Why.NOT_PUT_BACK_REFUSED
+    night.stops(Power.SAVED)
+    night.until(75)
+    assert night.whys[-1] is Why.PUT_BACK

@@ -108,6 +108,15 @@ def _build(paths: Paths) -> Application:
     return Application(paths)
 
 
+# What to do about an error of a hypervisor, by its code.
+_REMEDIES = {
+    "vm-not-found": "'virsh --connect URI list --all' lists the VMs that there are.",
+    "hypervisor-unreachable": (
+        "Is the URI right, and its daemon running (systemctl start libvirtd)?"
+    ),
+}
+
+
 def _told(err: Exception, *, debug: bool) -> Exit:
     code = _code(err)
     if code is Exit.UNEXPECTED or debug:
@@ -138,12 +147,15 @@ def _code(err: Exception) -> Exit:
 
 
 def _sentence(err: Exception) -> str:
+    from guestwake.hypervisors.api import HypervisorError
     from guestwake.journal_file import JournalDamaged
 
     if isinstance(err, JournalDamaged):
         return (
             f"{err}. It is damaged: the next 'guestwake wake' goes on without what it cannot read."
         )
+    if isinstance(err, HypervisorError):
+        return f"{err}. {_REMEDIES.get(err.code, '')}".rstrip()
     if isinstance(err, OSError) and err.filename:
         return f"'{err.filename}': {err.strerror}. Is it there, and yours to write?"
     return str(err)

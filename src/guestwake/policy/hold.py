@@ -56,7 +56,7 @@ def holding(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now:
     if not _has_ended(run, facts, limits, now, stays=stays):
         if _on_battery(run, facts, limits, now) and not stays and not is_busy(run, facts):
             return put_back.park(run, facts, limits, now, Why.AC_POWER_LOST)
-        return _hold(run, facts, limits, now)
+        return _hold(run, limits, now)
     joined = None if facts.removed else joined_by_next(run, facts, schedule, now)
     if joined:
         return wait(joined, Why.WINDOWS_TOUCH, now, LOOK_SOON)
@@ -229,7 +229,7 @@ def _on_battery(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
     return limits.require_ac_power and facts.host.on_ac_power is False and settled
 
 
-def _hold(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
+def _hold(run: WakeRun, limits: Limits, now: Now) -> Step:
     """Nothing to decide: come back at the next instant at which there will be."""
     awake = -run.woke.left(now) if run.woke else timedelta(0)
     why = Why.RESTARTS if run.phase is Phase.RESTARTING else Why.HOLDS

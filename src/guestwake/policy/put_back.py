@@ -115,8 +115,8 @@ def save_at_once(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
 def restoring(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: Now) -> Step:
     assert run.goal is not None
     if facts.power in UNSETTLED:
-        return unsettled(run, facts, now)
-    if facts.power is _REACHED[run.goal] and not _image_lost(run, facts):
+        return _on_its_way(run, facts, limits, now)
+    if facts.power is _REACHED[run.goal] and not _image_lost(facts):
         return _reached(run, facts, now)
     if facts.power not in (Power.RUNNING, Power.PAUSED, Power.SUSPENDED):
         return _stopped_otherwise(run, facts, now)
@@ -211,6 +211,16 @@ def _verb(run: WakeRun, verb: Verb, now: Now) -> Step:
     return Step(asked, Why.PUTS_BACK, verb=verb, look_again_at=now.after(LOOK_SOON))
 
 
+def _on_its_way(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
+    """It goes down, or a job keeps it, or nobody answers: past TaskTimeout that stands."""
+    if -run.since.left(now) <= limits.task_timeout:
+        if facts.power is Power.CHANGING:
+            return wait(run, Why.PUTS_BACK, now, LOOK_SOON)
+        return unsettled(run, facts, now)
+    step = wait(run, Why.NOT_PUT_BACK_REFUSED, now, ASK_AGAIN)
+    return replace(step, leave=facts.told_to_stop and facts.power is Power.UNKNOWN)
+
+
 def _refused(run: WakeRun, facts: Facts, schedule: Schedule, now: Now) -> Step:
     """The hypervisor said no: it stays up, with a standing event, and is tried again."""
     if run.goal is Goal.SUSPENDED:
@@ -237,7 +247,7 @@ def _save_instead(run: WakeRun, limits: Limits, now: Now) -> Step:
     return wait(saving, Why.SAVES_INSTEAD, now, LOOK_SOON)
 
 
-def _image_lost(run: WakeRun, facts: Facts) -> bool:
+def _image_lost(facts: Facts) -> bool:
     return facts.power is Power.SAVED and facts.image_ok is False
 
 
@@ -264,7 +274,7 @@ def _reached(run: WakeRun, facts: Facts, now: Now) -> Step:
 
 def _stopped_otherwise(run: WakeRun, facts: Facts, now: Now) -> Step:
     """At rest, but not as we asked: somebody or something was quicker."""
-    if _image_lost(run, facts):
+    if _image_lost(facts):
         return over(run, facts, Why.IMAGE_UNUSABLE)
     if facts.power is Power.OFF and facts.stopped_by is StoppedBy.CRASH:
         return over(run, facts, Why.CRASHED)

@@ -146,7 +146,7 @@ def _waiting(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     if run.parked and facts.power is not run.parked:
         return over(run, facts, Why.STOPPED_BY_SOMEBODY)
     if _must_end(run, facts, now):
-        return _never_woken(run, facts, limits, now)
+        return _never_woken(run, facts, limits)
     if facts.power is Power.RUNNING:
         watching = replace(
             run,
@@ -169,7 +169,7 @@ def _must_end(run: WakeRun, facts: Facts, now: Now) -> bool:
     return run.ends.passed(now) or facts.removed or facts.told_to_stop
 
 
-def _never_woken(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
+def _never_woken(run: WakeRun, facts: Facts, limits: Limits) -> Step:
     if run.parked:
         return put_back.end_at_rest(run, facts, limits)
     if facts.told_to_stop or facts.removed:
@@ -244,7 +244,9 @@ def _keeps_memory(run: WakeRun, facts: Facts, now: Now) -> bool:
 
 
 def _waking(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
-    if facts.power in UNSETTLED:
+    if facts.power is Power.CHANGING:  # it is on its way up
+        return wait(run, Why.WAKES, now, LOOK_SOON)
+    if facts.power is Power.UNKNOWN:
         return unsettled(run, facts, now)
     ours = is_ours(run, facts, now)
     if facts.power is Power.RUNNING and ours:
