@@ -136,6 +136,14 @@ class Reports:
         owners = {workspace.owner for workspace in self.workspaces.all()}
         return check(self.paths, {owner for owner in owners if owner is not None})
 
+    def strangers(self) -> tuple[str, ...]:
+        """Sections of the settings that name no workspace here: mistyped, or another host's."""
+        workspaces = self.workspaces.all()
+        known = {word for each in workspaces for word in (each.name, each.uuid.lower())}
+        layers = (load(self.paths, owner) for owner in {None, *(w.owner for w in workspaces)})
+        spots = (spot for one in layers for found in one.values.values() for spot in found)
+        return tuple(sorted({section for section, _ in spots if section and section not in known}))
+
     def status(self, now: Now, name: str | None = None) -> list[Status]:
         with _reading(self.journal_path) as journal:
             return [self._status(each, journal, now) for each in self.chosen(name)]

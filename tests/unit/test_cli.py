@@ -418,6 +418,17 @@ def test_settings_check_tells_everything_at_once(world: CommandWorld) -> None:
     ]
 
 
+def test_a_section_that_names_no_workspace_is_told_and_is_no_error(world: CommandWorld) -> None:
+    world.vm("web01")
+    folder = world.root / "etc/guestwake"
+    folder.mkdir(parents=True)
+    sections = "[workspace.wbe01]\nsplay = 5\n[workspace.web01]\nsplay = 5\n"
+    (folder / "guestwake.toml").write_text(sections)
+    assert world.run("settings", "check") == Exit.DONE
+    assert "[workspace.wbe01]" in world.err
+    assert "[workspace.web01]" not in world.err
+
+
 def test_settings_show_names_where_a_value_comes_from(world: CommandWorld) -> None:
     folder = world.root / "etc/guestwake"
     folder.mkdir(parents=True)

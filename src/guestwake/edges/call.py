@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from guestwake.edges.exit_codes import Exit
 from guestwake.edges.parser import UsageError, named, parse, root_of
-from guestwake.edges.text import printable, say
+from guestwake.edges.text import complain, printable, say
 from guestwake.paths import Paths, PathsError
 
 if TYPE_CHECKING:
@@ -47,11 +47,6 @@ def call(words: Sequence[str], build: Build | None = None) -> int:
         return int(Exit.DONE)
     except KeyboardInterrupt:
         return int(Exit.STOPPED)
-
-
-def complain(text: str) -> None:
-    """On stderr; whatever names it holds, it is one line."""
-    print(f"guestwake: {printable(text)}", file=sys.stderr)
 
 
 def _guarded(words: Sequence[str], build: Build) -> Exit:

@@ -8,7 +8,18 @@ from datetime import timedelta
 
 from guestwake.clock import SystemClock
 from guestwake.edges.exit_codes import Exit
-from guestwake.edges.text import DOING, local, loud, printable, say, say_json, span, table, utc
+from guestwake.edges.text import (
+    DOING,
+    complain,
+    local,
+    loud,
+    printable,
+    say,
+    say_json,
+    span,
+    table,
+    utc,
+)
 from guestwake.journal import FOR_EVER
 from guestwake.paths import Paths
 from guestwake.reports import OpenRun, Planned, Reports, Status, catalogue
@@ -281,6 +292,8 @@ def _settings_show(arguments: Namespace, reports: Reports) -> Exit:
 
 def _settings_check(arguments: Namespace, reports: Reports) -> Exit:
     problems = reports.problems()
+    for name in reports.strangers():
+        complain(f"[workspace.{name}]: no workspace here has that name or UUID (yet)")
     if arguments.json:
         keys = ("place", "setting", "sentence", "section")
         say_json([dict(zip(keys, problem, strict=True)) for problem in problems])

@@ -85,3 +85,8 @@ def loud(text: str) -> str:
     if is_terminal(sys.stdout) and "NO_COLOR" not in os.environ:
         return f"\x1b[1;31m{text}\x1b[0m"
     return text
+
+
+def complain(text: str) -> None:
+    """On stderr; whatever names it holds, it is one line."""
+    print(f"guestwake: {printable(text)}", file=sys.stderr)
