@@ -41,6 +41,9 @@ from guestwake.workspaces import Workspace
 
 log = logging.getLogger(__name__)
 
+# A deadline that is less than a rounding away is not asked for again and again.
+WAIT_MIN = 0.001  # seconds
+
 _WAKES = (Verb.START, Verb.RESUME, Verb.WAKE_UP, Verb.RESTART)
 _LEVELS = {
     Level.ERROR: logging.ERROR,
@@ -361,7 +364,8 @@ class UpdateManager:
     def _wait(self, step: Step) -> None:
         clock = self._world.clock
         if step.look_again_at is not None:
-            clock.wait(max(0.0, step.look_again_at.left(clock.now()).total_seconds()))
+            left = step.look_again_at.left(clock.now()).total_seconds()
+            clock.wait(max(WAIT_MIN, left))
 
 
 def _log(event: Event, name: str, detail: str) -> None:

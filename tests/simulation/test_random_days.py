@@ -447,6 +447,11 @@ def test_random_days_keep_the_promises(folder: Path) -> None:
         play(seed, folder)
 
 
+def test_a_deadline_a_rounding_away_is_waited_for(folder: Path) -> None:
+    """Seed 536: a window that ended in half a microsecond was looked at without end."""
+    play(536, folder)
+
+
 @pytest.mark.full
 def test_many_random_days_keep_the_promises(folder: Path) -> None:
     for seed in _seeds(DAYS_FULL):
