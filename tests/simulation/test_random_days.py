@@ -303,6 +303,8 @@ class Chaos:
         if it.start is None or it.changing is not None:
             return
         who = f"viewer {self.rng.randint(1, 9)}"
+        if who in it.viewers:  # is there already, and did not come only now
+            return
         self.observer.vms[name].was_used = True
         self.observer.vms[name].viewers[who] = self.day.now().elapsed
         machine.connects(it.vm, who)
