@@ -17,19 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Written so that they do not find themselves.
 FOLDERS = (r"(?<![\w./-])/[w]ork/", r"/\.[p]yenv\b", r"(?<![\w./-])/[h]ome/\w+/\.venv")
-# Everybody's.
-PUBLIC = frozenset(
-    {
-        "deb.debian.org",
-        "security.debian.org",
-        "snapshot.debian.org",
-        "pypi.org",
-        "files.pythonhosted.org",
-        "registry.npmjs.org",
-        "proxy.golang.org",
-        "localhost",
-    }
-)
+# No registry: every machine has it.
+PUBLIC = frozenset({"localhost"})
 _URL = re.compile(r"(?:https?|file)://[^\s,\"']+")
 
 
@@ -85,10 +74,10 @@ def test_no_committed_file_names_a_place_of_this_machine() -> None:
         ("#!/root/." + "pyenv/versions/3.11/bin/python", {"/." + "pyenv"}),
         ("pip install --index-url https://mirror.example/simple", {"mirror.example"}),
         ("find-links = /srv/wheels", {"/srv/wheels"}),
-        ("/etc/guestwake/settings.toml, ~/network/" + "work/notes, https://pypi.org/", set()),
+        ("/etc/guestwake/settings.toml, ~/network/" + "work/notes, https://localhost/", set()),
     ],
 )
 def test_such_names_are_seen(text: str, names: set[str]) -> None:
-    config = "https://user:secret@mirror.example:8443/simple https://pypi.org/ file:///srv/wheels/"
+    config = "https://user:secret@mirror.example:8443/simple https://localhost/ file:///srv/wheels/"
     assert _registries(config) == {"mirror.example", "/srv/wheels"}
     assert _found(text, _registries(config)) == names
