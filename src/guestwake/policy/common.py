@@ -51,6 +51,23 @@ def over(run: WakeRun, facts: Facts, why: Why) -> Step:
     return Step(ended, why, unmark=marked and facts.power in _LIVE, over=True)
 
 
+def parked(run: WakeRun, facts: Facts, now: Now) -> WakeRun:
+    """At rest inside its window, as it is now, and to be woken again."""
+    return replace(
+        run,
+        phase=Phase.WAITING,
+        since=now.after(timedelta(0)),
+        parked=facts.power,
+        forced=False,
+        start=None,
+        woke=None,
+        goal=None,
+        asked=None,
+        retry=None,
+        tries=0,
+    )
+
+
 def is_ours(run: WakeRun, facts: Facts, now: Now) -> bool:
     """Whether the VM that runs is the start that this run knows, and not somebody else's."""
     if facts.start is None:

@@ -17,6 +17,7 @@ from guestwake.policy.common import (
     is_ours,
     joined_by_next,
     over,
+    parked,
     stays_up,
     unsettled,
     users,
@@ -149,18 +150,7 @@ def _host_died(run: WakeRun, facts: Facts, now: Now) -> Step:
 
 
 def _parked_as_found(run: WakeRun, facts: Facts, why: Why, now: Now) -> Step:
-    parked = replace(
-        run,
-        phase=Phase.WAITING,
-        since=now.after(timedelta(0)),
-        parked=facts.power,
-        start=None,
-        woke=None,
-        asked=None,
-        retry=None,
-        tries=0,
-    )
-    return wait(parked, why, now, LOOK_SOON)
+    return wait(parked(run, facts, now), why, now, LOOK_SOON)
 
 
 def _after_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step | None:

@@ -16,6 +16,7 @@ from guestwake.policy.common import (
     is_ours,
     joined_by_next,
     over,
+    parked,
     stays_up,
     unsettled,
     wait,
@@ -253,20 +254,8 @@ def _image_lost(facts: Facts) -> bool:
 
 def _reached(run: WakeRun, facts: Facts, now: Now) -> Step:
     if run.parking and not run.ends.passed(now) and not facts.removed:
-        parked = replace(
-            run,
-            phase=Phase.WAITING,
-            since=now.after(timedelta(0)),
-            parked=facts.power,
-            forced=False,
-            start=None,
-            goal=None,
-            asked=None,
-            retry=None,
-            tries=0,
-        )
-        leaves = facts.told_to_stop
-        return replace(wait(parked, run.parking, now, LOOK_SOON), leave=leaves)
+        waiting = wait(parked(run, facts, now), run.parking, now, LOOK_SOON)
+        return replace(waiting, leave=facts.told_to_stop)
     if run.owed_off:
         return over(run, facts, Why.PUT_BACK_OWED_OFF)
     return over(run, facts, Why.CLOSED if run.closing else Why.PUT_BACK)
