@@ -70,7 +70,8 @@ ROOMS = (
     Room("guestwake_guest", ("guestwake_guest", "guestwake_wire")),
     Room("guestwake.policy", POLICY, stdlib=VALUE_TYPES),
     Room("guestwake.settings", (*SETTINGS, *POLICY, "guestwake.paths")),
-    Room("guestwake.hypervisors", ("guestwake.hypervisors", *WORDS)),
+    # A hypervisor opens channels: it gives what their api asks for.
+    Room("guestwake.hypervisors", ("guestwake.hypervisors", "guestwake.channels.api", *WORDS)),
     Room("guestwake.schedulers", ("guestwake.schedulers", *WORDS)),
     Room("guestwake.hosts", ("guestwake.hosts", *WORDS)),
     Room("guestwake.channels", ("guestwake.channels", "guestwake_wire", *WORDS)),

@@ -167,6 +167,7 @@ class Hypervisor(MemoryHypervisor):
             it.why_not_saved is None,
             it.why_not_saved,
             it.has_agent_channel,
+            it.has_channel,
             "/images",
         )
 

@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from guestwake.channels.api import Channel
 from guestwake.policy.words import Power, Start, StoppedBy, Trouble, Verb
 
 
@@ -42,8 +44,25 @@ class VmTraits:
     memory_mib: int
     can_be_saved: bool
     why_not: str | None  # the hypervisor's reason it cannot be saved, as a sentence
-    has_guest_agent: bool  # the channel is in its definition
+    has_guest_agent: bool  # the agent's channel is in its definition
+    has_channel: bool  # the Guest Update Service's channel is, or another way to it
     image_folder: str | None  # where a saved image would lie on this host; None: elsewhere
+
+
+class ChannelIs(StrEnum):
+    """Where the Guest Update Service's channel stands in a VM's definition."""
+
+    MISSING = "missing"
+    LIVE = "live"  # it is there, as far as the VM runs or would start
+    AT_NEXT_BOOT = "at-next-boot"  # defined; the VM, or its saved image, is still without it
+    UNTIL_NEXT_BOOT = "until-next-boot"  # no longer defined; the VM, or its image, still has it
+
+    @classmethod
+    def of(cls, *, defined: bool, there: bool) -> ChannelIs:
+        """`there`: the VM has it as it runs, or would have it as it would start now."""
+        if defined:
+            return cls.LIVE if there else cls.AT_NEXT_BOOT
+        return cls.UNTIL_NEXT_BOOT if there else cls.MISSING
 
 
 class Hypervisor(Protocol):
@@ -101,6 +120,32 @@ class AsksGuestAgent(Protocol):
 
 
 @runtime_checkable
+class OpensChannel(Protocol):
+    def open_channel(self, vm: Vm, on_ready: Callable[[], None]) -> Channel:
+        """The Guest Update Service's channel of a VM that runs. `on_ready` may run from any
+        thread, once after the opening and after each `receive` that came back with nothing, when
+        there is something to receive or the channel has closed. Raises NoChannel, Unreachable, and
+        VmBusy where the VM does not run or somebody else holds the channel."""
+        ...
+
+
+@runtime_checkable
+class ChangesChannel(Protocol):
+    """The Guest Update Service's channel in the VM's definition, and in the VM itself as far as
+    the hypervisor can add or remove it while it runs."""
+
+    def channel(self, vm: Vm) -> ChannelIs: ...
+    def add_channel(self, vm: Vm) -> ChannelIs:
+        """Where it stands then; nothing is changed that is there already."""
+        ...
+
+    def remove_channel(self, vm: Vm) -> ChannelIs:
+        """Where it stands then; nothing is removed that this did not define: only the port of our
+        own name."""
+        ...
+
+
+@runtime_checkable
 class TellsViewers(Protocol):
     def viewers(self, vm: Vm) -> frozenset[str] | None:
         """Display clients connected now, one opaque stable name each. None: cannot be told."""
@@ -150,6 +195,12 @@ class InUseByAnotherProcess(Unreachable):
     """Embedded libvirt is one process for each root."""
 
     code = "hypervisor-in-use"
+
+
+class NoChannel(HypervisorError):
+    """The VM, as it runs, has no way to its Guest Update Service."""
+
+    code = "no-channel"
 
 
 class ImageUnusable(HypervisorError):

@@ -92,6 +92,9 @@ class Libvirt:
                 can_be_saved=why_not is None,
                 why_not=why_not,
                 has_guest_agent=libvirt_xml.has_agent(xml),
+                has_channel=libvirt_xml.has_channel(
+                    domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+                ),
                 image_folder=None if folder is None else str(folder),
             )
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address
 
+from guestwake.channels.api import PORT_NAME
+
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 MARK_NAMESPACE = "https://guestwake.org/xmlns/wake/1"
 MARK_PREFIX = "guestwake"
@@ -64,6 +66,22 @@ def agent_connected(xml: str) -> bool:
     """Somebody in the guest holds the agent's port open, by the live definition."""
     target = _agent(xml)
     return target is not None and target.get("state") == "connected"
+
+
+def has_channel(xml: str) -> bool:
+    """The Guest Update Service's port, or a vsock device instead."""
+    return has_port(xml) or _parsed(xml).find("devices/vsock") is not None
+
+
+def has_port(xml: str) -> bool:
+    return _parsed(xml).find(f"devices/channel/target[@name='{PORT_NAME}']") is not None
+
+
+def vsock_cid(xml: str) -> int | None:
+    """Of a VM that runs, by its live definition; None: it has no such device."""
+    cid = _parsed(xml).find("devices/vsock/cid")
+    address = "" if cid is None else cid.get("address", "")
+    return int(address) if address.isdecimal() else None
 
 
 def may_suspend(xml: str) -> bool:

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
+from guestwake.channels.api import ChannelClosed
 from guestwake.hypervisors.api import (
     AgentSilent,
+    ChannelIs,
     HypervisorError,
     PowerState,
     Vm,
@@ -18,10 +20,16 @@ from guestwake.hypervisors.api import (
     VmNotFound,
     VmTraits,
 )
-from guestwake.hypervisors.memory_machine import Guest, MemoryMachine, MemoryVm, agent_answers
+from guestwake.hypervisors.memory_machine import (
+    Guest,
+    GuestEnd,
+    MemoryMachine,
+    MemoryVm,
+    agent_answers,
+)
 from guestwake.policy.words import Power, Verb
 
-__all__ = ["Guest", "MemoryHypervisor", "MemoryMachine", "MemoryVm"]
+__all__ = ["Guest", "GuestEnd", "MemoryHypervisor", "MemoryMachine", "MemoryVm"]
 
 
 class MemoryHypervisor:
@@ -32,6 +40,7 @@ class MemoryHypervisor:
     def __init__(self, machine: MemoryMachine) -> None:
         self._machine = machine
         self._unlisten: list[Callable[[], None]] = []
+        self._channels: list[MemoryChannel] = []
 
     def vms(self) -> Iterable[Vm]:
         self._machine.check("vms")
@@ -57,7 +66,8 @@ class MemoryHypervisor:
     def traits(self, vm: Vm) -> VmTraits:
         it = self._asked("traits", vm)
         return VmTraits(
-            it.memory_mib, it.why_not_saved is None, it.why_not_saved, it.has_agent_channel, None
+            *(it.memory_mib, it.why_not_saved is None, it.why_not_saved),
+            *(it.has_agent_channel, it.has_channel, None),
         )
 
     def verbs(self, vm: Vm) -> frozenset[Verb]:
@@ -86,6 +96,25 @@ class MemoryHypervisor:
         answer = answers[command]
         return answer(arguments or {}) if callable(answer) else answer
 
+    def open_channel(self, vm: Vm, on_ready: Callable[[], None]) -> MemoryChannel:
+        """Faults of "receive" and "send" close it, as a lost hypervisor would."""
+        self._machine.check("open_channel", vm)
+        channel = MemoryChannel(self._machine, vm, on_ready)
+        self._channels.append(channel)
+        return channel
+
+    def channel(self, vm: Vm) -> ChannelIs:
+        self._machine.check("channel", vm)
+        return self._machine.channel(vm)
+
+    def add_channel(self, vm: Vm) -> ChannelIs:
+        self._machine.check("add_channel", vm)
+        return self._machine.change_channel(vm, there=True)
+
+    def remove_channel(self, vm: Vm) -> ChannelIs:
+        self._machine.check("remove_channel", vm)
+        return self._machine.change_channel(vm, there=False)
+
     def viewers(self, vm: Vm) -> frozenset[str] | None:
         return self._asked("viewers", vm).viewers
 
@@ -112,6 +141,9 @@ class MemoryHypervisor:
         for unlisten in self._unlisten:
             unlisten()
         self._unlisten.clear()
+        for channel in self._channels:
+            channel.close()
+        self._channels.clear()
 
     def _asked(self, what: str, vm: Vm) -> MemoryVm:
         self._machine.check(what, vm)
@@ -122,3 +154,43 @@ class MemoryHypervisor:
         if not agent_answers(it) or it.changing is not None:
             raise AgentSilent(f"the guest agent of '{vm.name}' does not answer")
         return it
+
+
+class MemoryChannel:
+    """The host's end; what is sent while nobody in the guest would take it stays with the sender.
+    Raises NoChannel and VmBusy where it is made."""
+
+    def __init__(self, machine: MemoryMachine, vm: Vm, on_ready: Callable[[], None]) -> None:
+        self._machine, self._vm, self._on_ready = machine, vm, on_ready
+        self._armed = True
+        machine.take_channel(vm, self)
+
+    def receive(self, bytes_max: int) -> bytes:
+        guest = self._guest("receive")
+        data = b"" if guest is None else guest.give(bytes_max)
+        self._armed = self._armed or not data
+        return data
+
+    def send(self, data: bytes) -> int:
+        guest = self._guest("send")
+        if guest is None:
+            return 0
+        guest.take(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._armed = False
+        self._machine.leave_channel(self._vm, self)
+
+    def hear(self) -> None:
+        if self._armed:
+            self._armed = False
+            self._on_ready()
+
+    def _guest(self, what: str) -> GuestEnd | None:
+        try:
+            self._machine.check(what, self._vm)
+        except HypervisorError as err:
+            self.close()
+            raise ChannelClosed(str(err)) from err
+        return self._machine.guest_end(self._vm, self)

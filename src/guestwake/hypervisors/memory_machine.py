@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from uuid import NAMESPACE_DNS, uuid5
 
+from guestwake.channels.api import ChannelClosed
 from guestwake.hypervisors.api import (
     AgentSilent,
+    ChannelIs,
     HypervisorError,
     ImageUnusable,
+    NoChannel,
     Vm,
     VmBusy,
     VmNotFound,
@@ -41,7 +44,30 @@ class Image:
     mark: str | None
     guest_boot: int
     guest_time: datetime
+    has_port: bool
     usable: bool = True
+
+
+class GuestEnd(Protocol):
+    """A Guest Update Service at its end of the channel. It is called only while its guest runs."""
+
+    def connected(self) -> None:
+        """Somebody on the host has the channel open. Once for each who opens it, and again once
+        the guest has restarted."""
+        ...
+
+    def take(self, data: bytes) -> None: ...
+    def give(self, bytes_max: int) -> bytes:
+        """b"": nothing now. Who has something later says so by `MemoryMachine.guest_speaks`."""
+        ...
+
+
+class HostEnd(Protocol):
+    """Whoever has the channel open."""
+
+    def hear(self) -> None:
+        """There is something to receive, or the channel has closed."""
+        ...
 
 
 @dataclass(slots=True)
@@ -53,6 +79,7 @@ class Guest:
     obeys_button: bool = True  # shuts down when the power button is pressed
     addresses: frozenset[str] = frozenset()  # as the host knows them
     answers: dict[str, Any] = field(default_factory=dict)  # of the agent, by command
+    service: GuestEnd | None = None  # None: nobody has opened the channel in the guest
 
 
 @dataclass(slots=True)
@@ -64,6 +91,7 @@ class MemoryVm:
     memory_mib: int
     why_not_saved: str | None
     has_agent_channel: bool
+    has_channel: bool  # the Guest Update Service's, in its definition
     power: Power
     guest: Guest
     stopped_by: StoppedBy | None = None
@@ -72,6 +100,9 @@ class MemoryVm:
     mark: str | None = None
     image: Image | None = None
     viewers: frozenset[str] = frozenset()
+    has_port: bool = False  # this start of it has the channel
+    host_end: HostEnd | None = None
+    greeted: int | None = None  # the boot of the guest that has heard of `host_end`
     guest_boot: int = 0  # changes with each boot of the guest, not over save or S4
     hibernated: bool = False  # the guest put itself to sleep on its own disk (S4)
     clock_behind: timedelta = timedelta(0)  # the guest's clock against the host's
@@ -129,12 +160,14 @@ class MemoryMachine:
         memory_mib: int = 512,
         why_not_saved: str | None = None,
         has_agent_channel: bool = True,
+        has_channel: bool = False,
         guest: Guest | None = None,
     ) -> Vm:
         """A VM in OFF, RUNNING, PAUSED, SUSPENDED, SAVED, CRASHED or ELSEWHERE."""
         uuid = str(uuid5(NAMESPACE_DNS, f"{len(self._vms)}.{name}.guestwake.test"))
         vm = MemoryVm(
-            uuid, name, memory_mib, why_not_saved, has_agent_channel, Power.OFF, guest or Guest()
+            *(uuid, name, memory_mib, why_not_saved, has_agent_channel, has_channel),
+            *(Power.OFF, guest or Guest()),
         )
         self._vms[uuid] = vm
         self._bring_to(vm, power)
@@ -196,7 +229,7 @@ class MemoryMachine:
 
     def deletes(self, vm: Vm) -> None:
         self._by("somebody", vm, "deletes")
-        del self._vms[vm.uuid]
+        self._hang_up(self._vms.pop(vm.uuid))
         self._tell()
 
     def renames(self, vm: Vm, name: str) -> Vm:
@@ -259,6 +292,12 @@ class MemoryMachine:
         it = self.get(vm)
         return (it.stood_still_since or self._wall()) - it.clock_behind
 
+    def guest_speaks(self, vm: Vm) -> None:
+        """Its service has something to give."""
+        it = self.get(vm)
+        if guest_runs(it) and it.host_end is not None:
+            it.host_end.hear()
+
     # -- faults
 
     def fail(
@@ -309,6 +348,55 @@ class MemoryMachine:
             return frozenset()
         verbs = _VERBS.get(it.power, frozenset())
         return verbs if agent_answers(it) else verbs - _AGENT_VERBS
+
+    def channel(self, vm: Vm) -> ChannelIs:
+        it = self.get(vm)
+        image = it.image
+        there = it.has_port if it.start else it.has_channel if image is None else image.has_port
+        return ChannelIs.of(defined=it.has_channel, there=there)
+
+    def change_channel(self, vm: Vm, *, there: bool) -> ChannelIs:
+        """A saved image stays as it is."""
+        it = self.get(vm)
+        if self.channel(vm) is (ChannelIs.LIVE if there else ChannelIs.MISSING):
+            return self.channel(vm)
+        self._by("driver", vm, "adds the channel" if there else "removes the channel")
+        it.has_channel = there
+        if it.start is not None:
+            it.has_port = there
+            if not there:
+                self._hang_up(it)
+        return self.channel(vm)
+
+    def take_channel(self, vm: Vm, end: HostEnd) -> None:
+        it = self.get(vm)
+        if it.power not in {*_STARTED, Power.CRASHED}:
+            raise VmBusy(f"cannot open the channel of '{it.name}': it is {it.power}")
+        if not it.has_port:
+            raise NoChannel(f"'{it.name}' runs without the channel")
+        if it.host_end is not None:
+            raise VmBusy(f"cannot open the channel of '{it.name}': another process has it open")
+        it.host_end, it.greeted = end, None
+
+    def leave_channel(self, vm: Vm, end: HostEnd) -> None:
+        it = self._vms.get(vm.uuid)
+        if it is not None and it.host_end is end:
+            it.host_end = None
+
+    def guest_end(self, vm: Vm, end: HostEnd) -> GuestEnd | None:
+        """None: nobody in the guest takes or gives anything now. Raises ChannelClosed."""
+        it = self._vms.get(vm.uuid)
+        if it is not None:
+            self._settle(it)
+        if it is None or it.host_end is not end:
+            raise ChannelClosed(f"the channel of '{vm.name}' has closed")
+        service = it.guest.service
+        if service is None or not guest_runs(it):
+            return None
+        if it.greeted != it.guest_boot:
+            it.greeted = it.guest_boot
+            service.connected()
+        return service
 
     # -- how it goes
 
@@ -391,10 +479,12 @@ class MemoryMachine:
     def _new_start(self, it: MemoryVm) -> None:
         now = self.now()
         it.starts += 1
+        it.has_port = it.has_channel if it.image is None else it.image.has_port
         it.start = Start(f"{now.boot_id}/{it.uuid}/{it.starts}", now.elapsed)
 
     def _restore(self, it: MemoryVm, image: Image) -> None:
         it.mark, it.guest_boot = image.mark, image.guest_boot
+        it.has_port = image.has_port
         it.clock_behind = self._wall() - image.guest_time
         it.power, it.stood_still_since = Power.RUNNING, None
         if image.paused:
@@ -419,14 +509,21 @@ class MemoryMachine:
         it.stood_still_since = it.stood_still_since or self._wall()
 
     def _save(self, it: MemoryVm, *, paused: bool) -> None:
-        it.image = Image(paused, it.mark, it.guest_boot, self.guest_clock(it.vm))
+        it.image = Image(paused, it.mark, it.guest_boot, self.guest_clock(it.vm), it.has_port)
         self._stop(it, StoppedBy.HOST)
         it.power = Power.SAVED
 
     def _stop(self, it: MemoryVm, by: StoppedBy | None) -> None:
         it.power, it.stopped_by, it.start, it.mark = Power.OFF, by, None, None
         it.viewers, it.stood_still_since, it.changing = frozenset(), None, None
+        it.has_port = False
+        self._hang_up(it)
         self._tell()
+
+    def _hang_up(self, it: MemoryVm) -> None:
+        end, it.host_end = it.host_end, None
+        if end is not None:
+            end.hear()
 
     def _bring_to(self, it: MemoryVm, power: Power) -> None:
         if power is Power.OFF:
@@ -455,3 +552,7 @@ def _uuid(vm: Vm | None) -> str | None:
 
 def agent_answers(it: MemoryVm) -> bool:
     return it.power is Power.RUNNING and it.has_agent_channel and it.guest.agent
+
+
+def guest_runs(it: MemoryVm) -> bool:
+    return it.power is Power.RUNNING and it.stood_still_since is None

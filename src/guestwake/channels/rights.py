@@ -1,0 +1,102 @@
+"""Gives up what a process may do, for good, but to compute and to use what it has open.
+
+In layers, because not each is to be had everywhere: the user `nobody` where we are root; limits
+that forbid new files, sockets and processes and bound the memory; no new rights by any program;
+and, where libseccomp is installed, a filter that refuses every system call but a dozen.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+
+_PR_SET_DUMPABLE = 4
+_PR_SET_NO_NEW_PRIVS = 38
+_NOBODY = 65534
+_PROT_EXEC = 4
+_ALLOW, _REFUSE = 0x7FFF0000, 0x00050001  # the latter answers EPERM
+_EQUAL, _MASKED_EQUAL = 4, 7
+
+# What Python needs to compute, to take memory and to give it back, and to end.
+_CALLS = (
+    *("brk", "munmap", "mremap", "madvise", "futex", "getrandom", "clock_gettime"),
+    *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "exit", "exit_group"),
+)
+
+
+def give_up_rights(memory_max: int) -> None:
+    """`memory_max`: bytes of address space, in all. Raises OSError where even the plain limits
+    cannot be set: then nothing may be parsed here."""
+    os.umask(0o777)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    for option, value in ((_PR_SET_NO_NEW_PRIVS, 1), (_PR_SET_DUMPABLE, 0)):
+        if libc.prctl(option, value, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), "prctl")
+    made = _filter()
+    limits = {
+        resource.RLIMIT_AS: memory_max,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_NPROC: 0,
+        # Neither a file nor a socket can be opened; those that are open stay so.
+        resource.RLIMIT_NOFILE: 0,
+    }
+    for limit, most in limits.items():
+        resource.setrlimit(limit, (most, most))
+    if made is not None:
+        made.load()
+
+
+class _Argument(ctypes.Structure):
+    """libseccomp's `struct scmp_arg_cmp`."""
+
+    _fields_ = (
+        ("number", ctypes.c_uint),
+        ("compare", ctypes.c_int),
+        ("first", ctypes.c_uint64),
+        ("second", ctypes.c_uint64),
+    )
+
+
+class Filter:
+    """Of libseccomp, through its C interface: the binding on PyPI is not kept, and runs a
+    compiler to find the library. Raises OSError where the library is not installed."""
+
+    def __init__(self) -> None:
+        self._library = ctypes.CDLL("libseccomp.so.2")
+        self._library.seccomp_init.restype = ctypes.c_void_p
+        self._made = ctypes.c_void_p(self._library.seccomp_init(_REFUSE))
+
+    def allow(self, call: str, *arguments: _Argument) -> None:
+        number = self._library.seccomp_syscall_resolve_name(call.encode())
+        given = (_Argument * max(1, len(arguments)))(*arguments)
+        done = self._library.seccomp_rule_add_array(
+            self._made, ctypes.c_uint32(_ALLOW), number, len(arguments), given
+        )
+        if done:
+            raise OSError(-done, f"seccomp: {call}")
+
+    def load(self) -> None:
+        if done := self._library.seccomp_load(self._made):
+            raise OSError(-done, "seccomp")
+
+
+def _filter() -> Filter | None:
+    """None: there is no libseccomp here, and the other layers must do."""
+    try:
+        made = Filter()
+    except OSError:
+        return None
+    for call in _CALLS:
+        made.allow(call)
+    made.allow("read", _Argument(0, _EQUAL, 0))
+    for descriptor in (1, 2):
+        made.allow("write", _Argument(0, _EQUAL, descriptor))
+    for call in ("mmap", "mprotect"):
+        made.allow(call, _Argument(2, _MASKED_EQUAL, _PROT_EXEC, 0))
+    return made

@@ -1,0 +1,4 @@
+"""What host and guest share: the protocol of docs/protocol.md, and nothing else.
+
+Standard library only, Python >= 3.9, light to import: the guest's service lives on 15 MB.
+"""
