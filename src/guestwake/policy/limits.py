@@ -58,6 +58,7 @@ class Limits:
     min_awake: timedelta = timedelta(minutes=10)
     restart_in_window: RestartInWindow = RestartInWindow.NOBODY_SIGNED_IN
     nudge_update_clients: bool = True
+    ask_guest_agent: bool = True
     require_network: bool = True
     require_ac_power: bool = True
     allow_metered: bool = False

@@ -359,6 +359,13 @@ SETTINGS: tuple[Setting, ...] = (
         "configuration.",
     ),
     Setting(
+        "AskGuestAgent",
+        Switch(),
+        "1: where only qemu-guest-agent runs in the guest, ask it which boot this is, whether a "
+        "restart is required and who is signed in. 0: never ask it for these; the guest's clock "
+        "is set and its update clients are nudged all the same.",
+    ),
+    Setting(
         "RequireNetwork",
         Switch(),
         "1: no wake while the host has no network.",
