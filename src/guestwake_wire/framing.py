@@ -41,17 +41,20 @@ class Framer:
             if self._begun is None:
                 at = self._skip(data, at)
                 continue
-            end = _first(data, at, _LF, _RS)
-            self._begun += data[at:end]
-            if len(self._begun) > FRAME_BYTES_MAX - 2:
-                self._drop()
-            elif end < len(data) and data[end : end + 1] == _LF:
-                text, self._begun = bytes(self._begun), None
-                yield text
-                end += 1
-            elif end < len(data):  # RS: the frame before was never finished
-                self._drop()
-            at = end
+            end = data.find(_LF, at)
+            stop = len(data) if end < 0 else end
+            begin = data.rfind(_RS, at, stop)
+            if begin >= 0:  # the frame before was never finished
+                self._drop(begin - at)
+                self._begun, at = bytearray(), begin + 1
+            if len(self._begun) + stop - at > FRAME_BYTES_MAX - 2:
+                self._drop(stop - at)
+            else:
+                self._begun += data[at:stop]
+                if end >= 0:
+                    text, self._begun, stop = bytes(self._begun), None, end + 1
+                    yield text
+            at = stop
 
     def _skip(self, data: bytes, at: int) -> int:
         begin = data.find(_RS, at)
@@ -62,11 +65,7 @@ class Framer:
         self._begun = bytearray()
         return begin + 1
 
-    def _drop(self) -> None:
-        self.discarded += 1 + len(self._begun or b"")
+    def _drop(self, more: int) -> None:
+        """The frame that was begun, and `more` bytes that would have gone into it."""
+        self.discarded += 1 + len(self._begun or b"") + more
         self._begun = None
-
-
-def _first(data: bytes, at: int, *ends: bytes) -> int:
-    found = [place for place in (data.find(end, at) for end in ends) if place >= 0]
-    return min(found, default=len(data))

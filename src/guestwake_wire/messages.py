@@ -30,6 +30,7 @@ VERSIONS_MAX = 16
 NAME_MAX = 64  # characters: users, packages, sources, versions
 TEXT_MAX = 200  # characters: sentences
 SECONDS_MAX = 2**31 - 1
+TIME_MAX = 2**36  # unix seconds, the year 4147: a calendar of any zone still holds it
 
 
 class Strength(str, Enum):
@@ -186,7 +187,7 @@ def _hello(fields: Fields) -> Hello:
 def _report(fields: Fields) -> Report:
     return Report(
         number=fields.integer("number", 1, SECONDS_MAX),
-        time=fields.integer("time", 0, 2**40),
+        time=fields.integer("time", 0, TIME_MAX),
         boot_id=fields.text("boot_id", NAME_MAX, least=1),
         agent=fields.text("agent", NAME_MAX),
         os=fields.text("os", TEXT_MAX),
@@ -220,7 +221,7 @@ def _installed(fields: Fields) -> Installed:
     return Installed(
         name=fields.text("name", NAME_MAX, least=1),
         version=fields.text("version", NAME_MAX),
-        at=fields.integer("at", 0, 2**40),
+        at=fields.integer("at", 0, TIME_MAX),
     )
 
 

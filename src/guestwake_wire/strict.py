@@ -22,7 +22,9 @@ DIGITS_MAX = 16
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=Enum)
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+# An unfinished string goes on to the end: a pattern that could fail there would be tried again
+# from each of its quotes, in the square of the time.
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?')
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
 
