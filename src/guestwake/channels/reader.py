@@ -31,19 +31,24 @@ _COUNT_MAX = 2**32 - 1
 
 
 def answer_of(heard: Heard) -> bytes:
-    frames = b"".join(encode(each) for each in (heard.hello, heard.report) if each)
+    frames = _frames(heard)
     counts = (min(each, _COUNT_MAX) for each in (heard.refused, heard.dropped, heard.junk))
     return ANSWER.pack(*counts, len(frames)) + frames
 
 
 def heard_of(counts: tuple[int, int, int], frames: bytes) -> Heard:
-    """Raises BadMessage, and ValueError where more came than the two that may."""
+    """Raises BadMessage, and ValueError for bytes that `answer_of` would not have written."""
     messages = [decode(text) for text in Framer().feed(frames)]
     hello = next((each for each in messages if isinstance(each, Hello)), None)
     report = next((each for each in messages if isinstance(each, Report)), None)
-    if len(messages) != (hello is not None) + (report is not None):
-        raise ValueError("more than a hello and a report")
-    return Heard(hello, report, *counts)
+    heard = Heard(hello, report, *counts)
+    if _frames(heard) != frames:
+        raise ValueError("no hello and report as they would be written")
+    return heard
+
+
+def _frames(heard: Heard) -> bytes:
+    return b"".join(encode(each) for each in (heard.hello, heard.report) if each)
 
 
 def main() -> int:

@@ -6,7 +6,6 @@ process is ended. A question costs a second at the worst.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import select
@@ -14,14 +13,14 @@ import subprocess
 import sys
 import time
 
-from guestwake.channels.parser import Heard, ReaderFailed
+from guestwake.channels.parser import CHUNK_BYTES_MAX, Heard, ReaderFailed
 from guestwake.channels.reader import ANSWER, ANSWER_BYTES_MAX, QUESTION, heard_of
 
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 1.0
 START_SECONDS = 10.0  # the first answer waits for the process to come up, on a slow machine too
-_COMMAND = (sys.executable, "-I", "-m", "guestwake.channels.reader")
+_COMMAND = (sys.executable, "-I", "-B", "-m", "guestwake.channels.reader")
 
 
 class ReaderProcess:
@@ -32,6 +31,7 @@ class ReaderProcess:
         self._patience = START_SECONDS
 
     def parse(self, stream: int, data: bytes) -> Heard:
+        assert 0 < len(data) <= CHUNK_BYTES_MAX
         process = self._alive()
         try:
             deadline = time.monotonic() + self._patience
@@ -41,7 +41,7 @@ class ReaderProcess:
                 raise ValueError("an answer that is too long")
             frames = self._receive(process, length, deadline)
             heard = heard_of((counts[0], counts[1], counts[2]), frames)
-        except (OSError, ValueError, TimeoutError) as err:
+        except (OSError, ValueError) as err:
             self.close()
             raise ReaderFailed(f"the reader of guests' messages failed: {err}") from err
         self._patience = ANSWER_SECONDS
@@ -49,9 +49,11 @@ class ReaderProcess:
 
     def forget(self, stream: int) -> None:
         if self._process is not None:
-            with contextlib.suppress(OSError, TimeoutError):
-                deadline = time.monotonic() + ANSWER_SECONDS
+            deadline = time.monotonic() + ANSWER_SECONDS
+            try:
                 self._send(self._process, QUESTION.pack(stream, 0), deadline)
+            except OSError:  # also that it took too long: the number would keep half a frame
+                self.close()
 
     def close(self) -> None:
         process, self._process = self._process, None
@@ -75,7 +77,7 @@ class ReaderProcess:
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
                 cwd="/",
-                env={"PYTHONDONTWRITEBYTECODE": "1"},
+                env={},
                 start_new_session=True,  # a Ctrl-C at the terminal is for the manager
             )
             assert self._process.stdin is not None
