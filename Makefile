@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check bench docs clean
+.PHONY: help demo guest test test-all check bench docs clean
 
 PYTHON := .venv/bin/python
 # What QEMU guests run in: without a /dev/kvm that exists and hangs.
@@ -14,6 +14,9 @@ help:  ## this list
 demo:  ## a real hibernated guest is woken, updated by its own update client, put back
 	@$(PREPARE)
 	@$(LAB) tools/demo
+
+guest:  ## the Guest Update Service as one file to install in a guest
+	@python3 tools/guest
 
 test:  ## one real pass of every story, with real guests (about ten minutes)
 	@$(PREPARE)

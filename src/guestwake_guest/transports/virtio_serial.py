@@ -1,0 +1,78 @@
+"""A virtio-serial port that the host gave the guest under our name.
+
+The kernel says EPOLLHUP as long as no host is connected (virtio_console.c), so the port is waited
+on by edges, and what is so is asked after each. A port may appear later, and may vanish.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+from guestwake_guest.system import System
+from guestwake_guest.transports.api import StreamClosed
+
+PORT = "/dev/virtio-ports/org.guestwake.update.0"
+
+
+class PortDenied(Exception):
+    """The port came after this service was started: what systemd lets it open was settled then."""
+
+
+class Port:
+    def __init__(self, path: str) -> None:
+        """Raises OSError."""
+        self._file = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        self._now = select.poll()
+        self._now.register(self._file, select.POLLIN)
+
+    def fileno(self) -> int:
+        return self._file
+
+    def connected(self) -> bool:
+        return not any(events & select.POLLHUP for _, events in self._now.poll(0))
+
+    def receive(self, bytes_max: int) -> bytes:
+        """Nothing also where no host is connected: the kernel then says end of file."""
+        try:
+            return os.read(self._file, bytes_max)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            raise StreamClosed(error.strerror) from error
+
+    def send(self, data: bytes) -> int:
+        try:
+            return os.write(self._file, data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise StreamClosed(error.strerror) from error
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+class VirtioSerial:
+    def __init__(self, system: System) -> None:
+        self._path = system.path(PORT)
+        self._is_open = False
+
+    def look(self) -> Port | None:
+        """Raises PortDenied."""
+        if self._is_open or not os.path.exists(self._path):
+            return None
+        try:
+            port = Port(self._path)
+        except PermissionError as error:
+            raise PortDenied(f"'{self._path}': {error.strerror}") from error
+        except OSError:
+            return None  # busy, or gone again
+        self._is_open = True
+        return port
+
+    def waits_on(self) -> int | None:
+        return None
+
+    def lost(self) -> None:
+        self._is_open = False
