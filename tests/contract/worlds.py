@@ -73,6 +73,7 @@ class World:
     start_at_is_told: bool = True
     image_keeps_mark: bool = True
     guest_has_agent: bool = False  # one that answers
+    can_have_channel: bool = True
 
     def __post_init__(self) -> None:
         self.vm = self.hypervisor.find(self.name)
@@ -142,6 +143,7 @@ def libvirt_test_world() -> Iterator[World]:
             start_at_is_told=False,
             image_keeps_mark=False,
             guest_has_agent=True,
+            can_have_channel=False,
         )
 
 

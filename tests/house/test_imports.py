@@ -39,6 +39,7 @@ KEEPERS = tuple(
     for name in (
         "clock",
         "events",
+        "guest_report",
         "journal",
         "journal_file",
         "locks",
@@ -52,6 +53,7 @@ SETTINGS = ("guestwake.settings",)
 BACK_ENDS = tuple(
     f"guestwake.{name}" for name in ("hypervisors", "schedulers", "hosts", "channels")
 )
+CHANNELS = ("guestwake.channels.api", "guestwake.channels.socket")
 BUILDER = ("guestwake.application",)  # the one that chooses back ends, some by name
 EDGES = ("guestwake.edges",)
 
@@ -71,7 +73,7 @@ ROOMS = (
     Room("guestwake.policy", POLICY, stdlib=VALUE_TYPES),
     Room("guestwake.settings", (*SETTINGS, *POLICY, "guestwake.paths")),
     # A hypervisor opens channels: it gives what their api asks for.
-    Room("guestwake.hypervisors", ("guestwake.hypervisors", "guestwake.channels.api", *WORDS)),
+    Room("guestwake.hypervisors", ("guestwake.hypervisors", *CHANNELS, *WORDS)),
     Room("guestwake.schedulers", ("guestwake.schedulers", *WORDS)),
     Room("guestwake.hosts", ("guestwake.hosts", *WORDS)),
     Room("guestwake.channels", ("guestwake.channels", "guestwake_wire", *WORDS)),
@@ -81,6 +83,7 @@ ROOMS = (
         "guestwake.edges",
         (*EDGES, *BUILDER, "guestwake.reports", *POLICY, *APIS, *SETTINGS, *KEEPERS),
     ),
+    Room("guestwake.guest_report", (*KEEPERS, *POLICY, *APIS, "guestwake_wire")),
     *(Room(keeper, (*KEEPERS, *POLICY, *APIS)) for keeper in KEEPERS),
     Room("guestwake", ("guestwake", "guestwake_wire"), but_not=(*BACK_ENDS, *EDGES, *BUILDER)),
 )

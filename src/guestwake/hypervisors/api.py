@@ -203,6 +203,12 @@ class NoChannel(HypervisorError):
     code = "no-channel"
 
 
+class NotAllowed(HypervisorError):
+    """The one who asks may look at the VM, and not do this to it."""
+
+    code = "not-allowed"
+
+
 class ImageUnusable(HypervisorError):
     code = "saved-image-unusable"
     trouble = Trouble.IMAGE_UNUSABLE

@@ -16,11 +16,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
+from weakref import WeakSet
 
-from guestwake.hypervisors import libvirt_xml
+from guestwake.channels.api import Channel
+from guestwake.channels.socket import SocketChannel
+from guestwake.hypervisors import libvirt_port, libvirt_xml
 from guestwake.hypervisors.api import (
+    ChannelIs,
     HypervisorError,
     ImageUnusable,
+    NoChannel,
     PowerState,
     Unreachable,
     Vm,
@@ -28,6 +33,7 @@ from guestwake.hypervisors.api import (
     VmNotFound,
     VmTraits,
 )
+from guestwake.hypervisors.libvirt_channel import StreamChannel, open_port, open_vsock
 from guestwake.hypervisors.libvirt_connection import Connection, image_folder, is_local_qemu
 from guestwake.hypervisors.libvirt_library import libvirt, libvirt_qemu
 from guestwake.hypervisors.libvirt_local import QemuProcesses
@@ -57,6 +63,8 @@ class Libvirt:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self._connection = Connection(uri)
+        self._connection.on_lost = self._tell_channels
+        self._channels: WeakSet[StreamChannel | SocketChannel] = WeakSet()
         self._processes = QemuProcesses() if is_local_qemu(uri) else None
 
     def vms(self) -> Iterable[Vm]:
@@ -146,6 +154,29 @@ class Libvirt:
             answer = libvirt_qemu.qemuAgentCommand(domain, json.dumps(request), AGENT_SECONDS, 0)
         return _agent_value(vm, answer)
 
+    def open_channel(self, vm: Vm, on_ready: Callable[[], None]) -> Channel:
+        """`on_ready` runs on libvirt's event thread and must be quick. Waits for up to three
+        seconds where QEMU does not take the connection."""
+        self._connection.hear()
+        with self._asked(vm, "open the channel of") as domain:
+            channel = self._opened(vm, domain, on_ready)
+            self._channels.add(channel)
+            return channel
+
+    def channel(self, vm: Vm) -> ChannelIs:
+        with self._asked(vm, "look at") as domain:
+            return self._where_channel(vm, domain)
+
+    def add_channel(self, vm: Vm) -> ChannelIs:
+        with self._asked(vm, "add the channel to") as domain:
+            libvirt_port.add(domain)
+            return self._where_channel(vm, domain)
+
+    def remove_channel(self, vm: Vm) -> ChannelIs:
+        with self._asked(vm, "remove the channel from") as domain:
+            libvirt_port.remove(domain)
+            return self._where_channel(vm, domain)
+
     def viewers(self, vm: Vm) -> frozenset[str] | None:
         with self._asked(vm, "look at") as domain:
             displays = libvirt_xml.displays(domain.XMLDesc()) if domain.isActive() else ()
@@ -187,6 +218,8 @@ class Libvirt:
         self._connection.on_change(call)
 
     def close(self) -> None:
+        for channel in tuple(self._channels):  # each would hold the connection open
+            channel.close()
         self._connection.close()
 
     @contextlib.contextmanager
@@ -247,6 +280,31 @@ class Libvirt:
                 return verbs - {Verb.SUSPEND}
         return verbs
 
+    # -- the channel
+
+    def _opened(
+        self, vm: Vm, domain: libvirt.virDomain, on_ready: Callable[[], None]
+    ) -> StreamChannel | SocketChannel:
+        if not domain.isActive():
+            raise VmBusy(f"cannot open the channel of '{vm.name}': it does not run")
+        xml = domain.XMLDesc()
+        if libvirt_xml.has_port(xml):
+            stream = self._connection.get().newStream(libvirt.VIR_STREAM_NONBLOCK)
+            return open_port(domain, stream, on_ready)
+        cid = libvirt_xml.vsock_cid(xml)
+        if cid is None or not is_local_qemu(self.uri):  # vsock ends at the host below
+            raise NoChannel(f"'{vm.name}' on {self.uri}, as it runs now, has no channel")
+        return open_vsock(vm.name, cid, on_ready)
+
+    def _where_channel(self, vm: Vm, domain: libvirt.virDomain) -> ChannelIs:
+        saved = domain.hasManagedSaveImage() and not domain.isActive()
+        return libvirt_port.where(domain, self._read_image(vm, domain) if saved else None)
+
+    def _tell_channels(self) -> None:
+        for channel in tuple(self._channels):
+            if isinstance(channel, StreamChannel):
+                channel.hear()
+
     # -- acting
 
     def _allowing(self, vm: Vm, domain: libvirt.virDomain, verb: Verb) -> Power:
@@ -268,13 +326,14 @@ class Libvirt:
                 raise _image_unusable(vm, err) from err
             raise
 
-    def _read_image(self, vm: Vm, domain: libvirt.virDomain) -> None:
+    def _read_image(self, vm: Vm, domain: libvirt.virDomain) -> str | None:
+        """The definition in it; None: it cannot be asked for. Raises ImageUnusable."""
         # libvirt would throw an image away that it finds too short or partial, and boot cold.
         try:
-            domain.managedSaveGetXMLDesc()
+            return str(domain.managedSaveGetXMLDesc())
         except libvirt.libvirtError as err:
             if err.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
-                return
+                return None
             if self._connection.kind(err) is Unreachable:
                 raise
             raise _image_unusable(vm, err) from err

@@ -34,7 +34,9 @@ class Connection:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
+        self.on_lost: Callable[[], None] = _nothing  # runs on libvirt's event thread
         self._open: libvirt.virConnect | None = None
+        self._hears = False
         self._changed: Callable[[], None] | None = None
         self._events: list[int] = []
 
@@ -49,9 +51,16 @@ class Connection:
     def is_qemu(self) -> bool:
         return bool(self.get().getType() == "QEMU")
 
+    def hear(self) -> None:
+        """From now on events and streams come: for a connection opened without the loop they would
+        not."""
+        run_event_loop()
+        if not self._hears:
+            self.close()
+
     def on_change(self, call: Callable[[], None]) -> None:
         run_event_loop()
-        self.close()  # a connection opened without the loop would never tell
+        self.close()
         self._changed = call
 
     def close(self) -> None:
@@ -100,9 +109,23 @@ class Connection:
             if is_embedded(self.uri) and "driver.pid" in str(err):
                 raise in_use(self.uri) from err
             raise Unreachable(f"cannot reach {self.uri}: {err}") from err
+        self._hears = _loop is not None
+        if self._hears:
+            self._look_after(connection)
         if self._changed is not None:
             self._events = _listen(connection, self._changed)
         return connection
+
+    def _look_after(self, connection: libvirt.virConnect) -> None:
+        with contextlib.suppress(libvirt.libvirtError):  # only a daemon can be lost
+            connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVES_MISSED_MAX)
+        with contextlib.suppress(libvirt.libvirtError):
+            connection.registerCloseCallback(self._lost, None)
+
+    def _lost(self, *_: object) -> None:
+        self.on_lost()
+        if self._changed is not None:
+            self._changed()
 
     def _look_for_another_process(self) -> None:
         # libvirt would find out by itself, but a process in which it failed to open an embedded
@@ -170,11 +193,11 @@ def _listen(connection: libvirt.virConnect, changed: Callable[[], None]) -> list
     for event in EVENTS:
         with contextlib.suppress(libvirt.libvirtError):  # a driver need not have them all
             registered.append(connection.domainEventRegisterAny(None, event, tell, None))
-    with contextlib.suppress(libvirt.libvirtError):  # only a daemon can be lost
-        connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVES_MISSED_MAX)
-    with contextlib.suppress(libvirt.libvirtError):
-        connection.registerCloseCallback(tell, None)
     return registered
+
+
+def _nothing() -> None:
+    """For who need not know."""
 
 
 _loop: threading.Thread | None = None

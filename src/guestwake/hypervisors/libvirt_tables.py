@@ -5,6 +5,7 @@ from __future__ import annotations
 from guestwake.hypervisors.api import (
     AgentSilent,
     HypervisorError,
+    NotAllowed,
     Unreachable,
     VmBusy,
     VmNotFound,
@@ -69,6 +70,10 @@ ERRORS: dict[int, type[HypervisorError]] = {
     libvirt.VIR_ERR_NO_CONNECT: Unreachable,
     libvirt.VIR_ERR_INVALID_CONN: Unreachable,
     libvirt.VIR_ERR_RPC: Unreachable,
+    libvirt.VIR_ERR_OPERATION_DENIED: NotAllowed,
+    libvirt.VIR_ERR_ACCESS_DENIED: NotAllowed,
+    libvirt.VIR_ERR_AUTH_CANCELLED: NotAllowed,
+    libvirt.VIR_ERR_AUTH_UNAVAILABLE: NotAllowed,
     libvirt.VIR_ERR_AGENT_UNRESPONSIVE: AgentSilent,
     libvirt.VIR_ERR_AGENT_UNSYNCED: AgentSilent,
 }

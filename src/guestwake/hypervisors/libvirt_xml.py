@@ -74,7 +74,14 @@ def has_channel(xml: str) -> bool:
 
 
 def has_port(xml: str) -> bool:
-    return _parsed(xml).find(f"devices/channel/target[@name='{PORT_NAME}']") is not None
+    return port(xml) is not None
+
+
+def port(xml: str) -> str | None:
+    """The Guest Update Service's, as its definition has it."""
+    channels = _parsed(xml).iterfind("devices/channel")
+    ours = (one for one in channels if one.find(f"target[@name='{PORT_NAME}']") is not None)
+    return next((ET.tostring(one, encoding="unicode") for one in ours), None)
 
 
 def vsock_cid(xml: str) -> int | None:
