@@ -14,13 +14,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
+from shlex import quote
 from typing import cast
 from zoneinfo import ZoneInfo
 
 from guestwake.clock import Clock
 from guestwake.events import JOURNAL_SET_ASIDE
 from guestwake.hosts.api import Host
-from guestwake.hypervisors.api import Hypervisor
+from guestwake.hypervisors.api import (
+    ChangesChannel,
+    ChannelIs,
+    Hypervisor,
+    HypervisorError,
+    VmTraits,
+)
 from guestwake.journal import Journal
 from guestwake.journal_file import JournalDamaged, set_aside
 from guestwake.locks import held, is_held
@@ -36,7 +43,7 @@ from guestwake.policy.window import (
     openings,
     schedule_of,
 )
-from guestwake.policy.words import Now
+from guestwake.policy.words import Now, Power
 from guestwake.settings.resolve import Layers, Resolved, load, resolve
 from guestwake.update_manager import (
     Ended,
@@ -69,6 +76,14 @@ class Added:
 
     workspace: Workspace
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelNow:
+    """Where the Guest Update Service's channel of a VM stands, and the VM itself."""
+
+    now: ChannelIs
+    power: Power
 
 
 class Application:
@@ -170,7 +185,7 @@ class Application:
             image_folder=traits.image_folder,
         )
         self.workspaces.write(workspace)
-        return Added(workspace, _notes(traits.can_be_saved, traits.why_not, traits.has_guest_agent))
+        return Added(workspace, _notes(workspace, traits))
 
     def remove(self, name: str, progress: Progress = no_progress) -> Ended | None:
         """Take a workspace off, its VM put back first. None: there was nothing to put back.
@@ -187,6 +202,25 @@ class Application:
                 journal.forget(workspace.uuid)
                 self.workspaces.forget(workspace)
         return ended
+
+    def add_channel(self, workspace: Workspace) -> ChannelNow:
+        """Give its VM the Guest Update Service's channel. Raises HypervisorError."""
+        return self._changed_channel(workspace, there=True)
+
+    def remove_channel(self, workspace: Workspace) -> ChannelNow:
+        """The undo of `add_channel`."""
+        return self._changed_channel(workspace, there=False)
+
+    def _changed_channel(self, workspace: Workspace, *, there: bool) -> ChannelNow:
+        hypervisor = self._open_hypervisor(workspace.uri)
+        try:
+            if not isinstance(hypervisor, ChangesChannel):
+                raise HypervisorError(f"no VM on {workspace.uri} can be given a channel from here")
+            vm = hypervisor.find(workspace.uuid)
+            now = hypervisor.add_channel(vm) if there else hypervisor.remove_channel(vm)
+            return ChannelNow(now, hypervisor.state(vm).power)
+        finally:
+            hypervisor.close()
 
     def is_running(self, workspace: Workspace) -> bool:
         return is_held(lock_of(self.locks, workspace.uuid))
@@ -368,20 +402,31 @@ def _open_hypervisor(uri: str) -> Hypervisor:
     return cast(Hypervisor, getattr(import_module(module), function)(uri))
 
 
-def _notes(can_be_saved: bool, why_not: str | None, has_agent: bool) -> tuple[str, ...]:  # noqa: FBT001
+def _notes(workspace: Workspace, traits: VmTraits) -> tuple[str, ...]:
     notes = []
-    if not can_be_saved:
+    if not traits.can_be_saved:
         notes.append(
-            f"It cannot be hibernated: {why_not}. While that is so Guestwake can wake it only if "
-            "it is off, and puts it back by shutting it down."
+            f"It cannot be hibernated: {traits.why_not}. While that is so Guestwake can wake it "
+            "only if it is off, and puts it back by shutting it down."
         )
-    if not has_agent:
+    if not traits.has_guest_agent:
         notes.append(
             "Its definition has no channel for qemu-guest-agent: its clock cannot be set after a "
             "wake, nor its update clients be asked to look."
         )
+    if traits.has_channel:
+        notes.append(
+            "It has the channel of the Guest Update Service: 'guestwake-guest install', in the "
+            "guest, installs that."
+        )
+    else:
+        notes.append(
+            "It has no channel for the Guest Update Service, which would tell who uses the guest, "
+            "whether it is busy, and what needs a restart: 'guestwake workspace channel add "
+            f"{quote(workspace.name)}' gives it one."
+        )
     notes.append(
-        "No Guest Update Service reports from it: it is 'availability only'. If its guest "
-        "hibernates itself, set ReturnState to hibernate."
+        "Until that service reports it is 'availability only'. If its guest hibernates itself, "
+        "set ReturnState to hibernate."
     )
     return tuple(notes)

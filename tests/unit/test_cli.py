@@ -20,6 +20,8 @@ from guestwake.edges.cli import main
 from guestwake.edges.exit_codes import Exit
 from guestwake.edges.live import Live
 from guestwake.hosts.memory import MemoryHost
+from guestwake.hypervisors.api import ChannelIs, NotAllowed
+from guestwake.hypervisors.memory import MemoryHypervisor
 from guestwake.locks import held
 from guestwake.paths import Paths, PathsError
 from guestwake.policy.words import Network, Power
@@ -223,6 +225,82 @@ def test_adding_says_what_cannot_be_done(world: CommandWorld) -> None:
     assert world.json("workspace", "list")[0]["owner"] == "ada"
 
 
+def test_adding_says_how_the_guest_can_report(world: CommandWorld) -> None:
+    world.machine.add("without it")
+    assert world.run("workspace", "add", "without it") == Exit.DONE
+    assert "'guestwake workspace channel add 'without it''" in world.out
+    assert "availability only" in world.out
+    world.machine.add("web01", has_channel=True)
+    assert world.run("workspace", "add", "web01") == Exit.DONE
+    assert "guestwake-guest install" in world.out
+    assert "channel add" not in world.out
+
+
+# the channel
+
+
+@pytest.mark.parametrize("power", [Power.OFF, Power.RUNNING])
+def test_a_channel_is_added_and_removed(world: CommandWorld, power: Power) -> None:
+    world.vm("web01", power)
+    assert world.run("workspace", "channel", "add", "web01") == Exit.DONE
+    assert world.out == (
+        "'web01' has the channel of the Guest Update Service.\n"
+        "Then install that service in its guest, as root: guestwake-guest install\n"
+    )
+    assert world.run("workspace", "channel", "remove", "web01") == Exit.DONE
+    assert world.out == "'web01' has no channel of the Guest Update Service.\n"
+
+
+def test_a_saved_image_gets_and_loses_no_channel(world: CommandWorld) -> None:
+    world.vm("web01", Power.SAVED)
+    assert world.run("workspace", "channel", "add", "web01") == Exit.DONE
+    assert "gets the channel with its next boot, not with its next wake" in world.out
+    world.machine.add("web02", Power.SAVED, has_channel=True)
+    world.run("workspace", "add", "web02")
+    assert world.run("workspace", "channel", "remove", "web02") == Exit.DONE
+    assert "loses the channel with its next boot, not with its next wake" in world.out
+    assert (world.power("web01"), world.power("web02")) == (Power.SAVED, Power.SAVED)
+
+
+def test_a_vm_that_cannot_be_changed_as_it_runs_gets_it_later(
+    world: CommandWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.vm("web01", Power.RUNNING)
+    monkeypatch.setattr(MemoryHypervisor, "add_channel", lambda *_: ChannelIs.AT_NEXT_BOOT)
+    assert world.run("workspace", "channel", "add", "web01") == Exit.DONE
+    assert "gets the channel with its next boot: as it runs now it cannot be changed" in world.out
+
+
+def test_who_may_not_change_a_vm_is_told_what_to_do(world: CommandWorld) -> None:
+    world.vm("web01")
+    world.machine.fail("add_channel", NotAllowed("cannot add the channel to 'web01'"))
+    assert world.run("workspace", "channel", "add", "web01") == Exit.HYPERVISOR
+    assert world.err.startswith("guestwake: cannot add the channel to 'web01'. Call as root")
+
+
+def test_a_vm_that_is_no_workspace_gets_no_channel(world: CommandWorld) -> None:
+    world.machine.add("web01")
+    assert world.run("workspace", "channel", "add", "web01") == Exit.NO_WORKSPACE
+
+
+@pytest.mark.parametrize(
+    ("words", "mistake"),
+    [
+        (("workspace", "channel"), "VERB is missing."),
+        (("workspace", "channel", "add"), "WORKSPACE is missing."),
+        (("workspace", "chanel", "add", "web01"), "Did you mean 'channel'?"),
+        (("workspace", "channel", "ad", "web01"), "Did you mean 'add'?"),
+        (("workspace", "channel", "add", "web01", "--json"), "no option '--json' here."),
+        (("workspace", "channel", "add", "web01", "web02"), "'web02' is one argument too many."),
+    ],
+)
+def test_a_mistake_below_two_groups_is_named(
+    world: CommandWorld, words: tuple[str, ...], mistake: str
+) -> None:
+    assert world.run(*words) == Exit.USAGE
+    assert mistake in world.err
+
+
 @pytest.mark.parametrize("root", [True, False])
 def test_an_owner_that_nobody_is_is_refused(world: CommandWorld, *, root: bool) -> None:
     """Under a root folder there need be no such user, but it has to be a name."""
@@ -256,6 +334,8 @@ def test_an_unknown_workspace_is_named_with_the_one_meant(world: CommandWorld) -
         ("hold", ODD, "--for", "2h", "--reason", ODD),
         ("wake", f"no {ODD}"),
         ("settings", "show", ODD),
+        ("workspace", "channel", "add", ODD),
+        ("workspace", "channel", "remove", ODD),
         ("workspace", "remove", ODD),
         ("workspace", "add", ODD),
         (ODD,),

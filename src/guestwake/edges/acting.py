@@ -11,14 +11,16 @@ from contextlib import contextmanager
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from guestwake.application import Application, default_uri, user_name
+from guestwake.application import Application, ChannelNow, default_uri, user_name
 from guestwake.edges.exit_codes import Exit, of_run
 from guestwake.edges.live import Live
 from guestwake.edges.text import local, printable, say, span
 from guestwake.edges.times import BadTime, instant
+from guestwake.hypervisors.api import ChannelIs
 from guestwake.journal import FOR_EVER
 from guestwake.locks import AlreadyRunning
 from guestwake.policy.run import WakeRun, Why
+from guestwake.policy.words import Power
 from guestwake.workspaces import Workspace
 
 log = logging.getLogger(__name__)
@@ -92,6 +94,36 @@ def _remove(arguments: Namespace, application: Application, live: Live) -> Exit:
         return of_run(ended.why, stopped=application.told_to_stop)
     say(f"{_name(workspace)} is no workspace any more{_how(ended.why if ended else None)}.")
     return Exit.DONE
+
+
+def _add_channel(arguments: Namespace, application: Application, live: Live) -> Exit:
+    workspace = application.workspaces.find(arguments.workspace)
+    channel = application.add_channel(workspace)
+    if channel.now is ChannelIs.AT_NEXT_BOOT:
+        say(f"{_name(workspace)} gets the channel {_later(channel)}.")
+    else:
+        say(f"{_name(workspace)} has the channel of the Guest Update Service.")
+    say("Then install that service in its guest, as root: guestwake-guest install")
+    return Exit.DONE
+
+
+def _remove_channel(arguments: Namespace, application: Application, live: Live) -> Exit:
+    workspace = application.workspaces.find(arguments.workspace)
+    channel = application.remove_channel(workspace)
+    if channel.now is ChannelIs.UNTIL_NEXT_BOOT:
+        say(f"{_name(workspace)} loses the channel {_later(channel)}.")
+    else:
+        say(f"{_name(workspace)} has no channel of the Guest Update Service.")
+    return Exit.DONE
+
+
+def _later(channel: ChannelNow) -> str:
+    if channel.power is Power.SAVED:
+        return (
+            "with its next boot, not with its next wake: it is hibernated, and its saved image "
+            "stays as it is"
+        )
+    return "with its next boot: as it runs now it cannot be changed. A restart of the guest is none"
 
 
 def _how(why: Why | None) -> str:
@@ -208,6 +240,8 @@ def _name(workspace: Workspace) -> str:
 _COMMANDS: dict[str, Callable[[Namespace, Application, Live], Exit]] = {
     "workspace add": _add,
     "workspace remove": _remove,
+    "workspace channel add": _add_channel,
+    "workspace channel remove": _remove_channel,
     "wake": _wake,
     "skip": _skip,
     "pause": _pause,

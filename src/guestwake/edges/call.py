@@ -105,6 +105,7 @@ def _build(paths: Paths) -> Application:
 
 # What to do about an error of a hypervisor, by its code.
 _REMEDIES = {
+    "not-allowed": "Call as root, or as a user whom libvirt lets change VMs (the group libvirt).",
     "vm-not-found": "'virsh --connect URI list --all' lists the VMs that there are.",
     "hypervisor-unreachable": (
         "Is the URI right, and its daemon running (systemctl start libvirtd)?"

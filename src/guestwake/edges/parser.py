@@ -23,7 +23,8 @@ class UsageError(Exception):
 
 
 class Command(NamedTuple):
-    """`name` may be two words. `about`: for the documentation, whole sentences."""
+    """`name`: one word, or more below a group of GROUPS. `about`: whole sentences, for the
+    documentation."""
 
     name: str
     help: str
@@ -91,17 +92,24 @@ def parser_of(only: str | None = None) -> Parser:
         dest="command", metavar="COMMAND", title="commands", prog="guestwake"
     )
     meant = [one for one in COMMANDS if only == one.name.partition(" ")[0]]
-    below: dict[str, Any] = {}
+    groups: dict[str, Any] = {"": commands}
     for command in meant or COMMANDS:
         group, _, word = command.name.rpartition(" ")
-        if group and group not in below:
-            made = commands.add_parser(group, help=GROUPS[group], description=GROUPS[group])
-            below[group] = made.add_subparsers(
-                dest="verb", metavar="VERB", required=True, prog=f"guestwake {group}"
-            )
-        to = below[group] if group else commands
-        _fill(to.add_parser(word, help=command.help, description=command.about), command)
+        made = _group(groups, group).add_parser(word, help=command.help, description=command.about)
+        _fill(made, command)
     return parser
+
+
+def _group(groups: dict[str, Any], name: str) -> Any:
+    """What takes the commands of the group `name`, made now with all above it if need be."""
+    if name not in groups:
+        above, _, word = name.rpartition(" ")
+        made = _group(groups, above).add_parser(word, help=GROUPS[name], description=GROUPS[name])
+        _common(made, argparse.SUPPRESS)
+        groups[name] = made.add_subparsers(
+            dest="verb", metavar="VERB", required=True, prog=f"guestwake {name}"
+        )
+    return groups[name]
 
 
 def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
@@ -279,6 +287,7 @@ def _completion(parser: argparse.ArgumentParser) -> None:
 
 GROUPS = {
     "workspace": "which VMs Guestwake looks after",
+    "workspace channel": "the way to the Guest Update Service inside a VM's guest",
     "settings": "what counts, where it comes from, and what is wrong with it",
 }
 COMMANDS = (
@@ -298,6 +307,20 @@ COMMANDS = (
         _workspace,
     ),
     Command("workspace list", "the workspaces", "Lists the workspaces.", _json),
+    Command(
+        "workspace channel add",
+        "give its VM the channel of the Guest Update Service",
+        "Adds a virtio-serial port, named org.guestwake.update.0, to the definition of the VM, and "
+        "to the VM itself where it runs and can be given one. A hibernated VM has it at its next "
+        "boot: its saved image stays as it is. No other device of the VM is touched.",
+        _workspace,
+    ),
+    Command(
+        "workspace channel remove",
+        "take that channel away again",
+        "Undoes 'workspace channel add': removes the port of that name and nothing else.",
+        _workspace,
+    ),
     Command(
         "wake",
         "wake a VM, keep it awake for its updates, put it back",

@@ -50,7 +50,7 @@ function _shtab_guestwake_using
   test "$_shtab_guestwake_cmdpath" = "$argv"
 end
 
-set -g _shtab_guestwake_commands workspace 'workspace add' 'workspace remove' 'workspace list' wake skip pause resume hold plan status history settings 'settings show' 'settings check' events completion
+set -g _shtab_guestwake_commands workspace 'workspace add' 'workspace remove' 'workspace list' 'workspace channel' 'workspace channel add' 'workspace channel remove' wake skip pause resume hold plan status history settings 'settings show' 'settings check' events completion
 set -g _shtab_guestwake_opts_with_value --days --duration --for --from --happened --log-level --owner --reason --root --set --until --uri
 
 complete -c guestwake -e
@@ -63,6 +63,9 @@ complete -c guestwake -n _shtab_guestwake_using -s v -l verbose -d 'the same as 
 complete -c guestwake -n _shtab_guestwake_using -l version -d 'print the version and end'
 complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a workspace -d 'which VMs Guestwake looks after'
 complete -c guestwake -n '_shtab_guestwake_using workspace' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using workspace' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
+complete -c guestwake -n '_shtab_guestwake_using workspace' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
+complete -c guestwake -n '_shtab_guestwake_using workspace' -s v -l verbose -d 'the same as --log-level debug'
 complete -c guestwake -n '_shtab_guestwake_using workspace; and test $_shtab_guestwake_npos -eq 0' -a add -d 'Takes a VM on. It must exist; what Guestwake can and cannot do with it is said. Only VMs that were added are ever touched.'
 complete -c guestwake -n '_shtab_guestwake_using workspace add' -s h -l help -d 'show this help message and exit'
 complete -c guestwake -n '_shtab_guestwake_using workspace add' -l uri -x -d 'libvirt'"'"'s connection URI (default: qemu:///system for root, else qemu:///session)'
@@ -82,6 +85,21 @@ complete -c guestwake -n '_shtab_guestwake_using workspace list' -l json -d 'for
 complete -c guestwake -n '_shtab_guestwake_using workspace list' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
 complete -c guestwake -n '_shtab_guestwake_using workspace list' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
 complete -c guestwake -n '_shtab_guestwake_using workspace list' -s v -l verbose -d 'the same as --log-level debug'
+complete -c guestwake -n '_shtab_guestwake_using workspace; and test $_shtab_guestwake_npos -eq 0' -a channel -d 'the way to the Guest Update Service inside a VM'"'"'s guest'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel' -s v -l verbose -d 'the same as --log-level debug'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel; and test $_shtab_guestwake_npos -eq 0' -a add -d 'Adds a virtio-serial port, named org.guestwake.update.0, to the definition of the VM, and to the VM itself where it runs and can be given one. A hibernated VM has it at its next boot: its saved image stays as it is. No other device of the VM is touched.'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel add' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel add' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel add' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel add' -s v -l verbose -d 'the same as --log-level debug'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel; and test $_shtab_guestwake_npos -eq 0' -a remove -d 'Undoes '"'"'workspace channel add'"'"': removes the port of that name and nothing else.'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel remove' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel remove' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel remove' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel remove' -s v -l verbose -d 'the same as --log-level debug'
 complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a wake -d 'The Guest Update Manager: one wake run, from the opening to '"'"'put back'"'"'. Called by a person it is an extra run, or goes on with one that was interrupted. After a crash, or kill -9, the same command goes on from the record. SIGTERM, SIGINT and SIGHUP put the VM back by saving it.'
 complete -c guestwake -n '_shtab_guestwake_using wake' -s h -l help -d 'show this help message and exit'
 complete -c guestwake -n '_shtab_guestwake_using wake' -l duration -x -d 'how long, in minutes up to 1440, such as 90 or 0.5 (default: GuestUpdateDuration)'
@@ -138,6 +156,9 @@ complete -c guestwake -n '_shtab_guestwake_using history' -l log-level -xka "err
 complete -c guestwake -n '_shtab_guestwake_using history' -s v -l verbose -d 'the same as --log-level debug'
 complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a settings -d 'what counts, where it comes from, and what is wrong with it'
 complete -c guestwake -n '_shtab_guestwake_using settings' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using settings' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
+complete -c guestwake -n '_shtab_guestwake_using settings' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
+complete -c guestwake -n '_shtab_guestwake_using settings' -s v -l verbose -d 'the same as --log-level debug'
 complete -c guestwake -n '_shtab_guestwake_using settings; and test $_shtab_guestwake_npos -eq 0' -a show -d 'Shows what counts for a workspace, and the file and line of each value. Without a workspace: the general values.'
 complete -c guestwake -n '_shtab_guestwake_using settings show' -s h -l help -d 'show this help message and exit'
 complete -c guestwake -n '_shtab_guestwake_using settings show' -l json -d 'for machines; times in UTC'

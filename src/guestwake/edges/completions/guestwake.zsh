@@ -36,11 +36,20 @@ _shtab_guestwake_settings_commands() {
 
 _shtab_guestwake_workspace_commands() {
   local _commands=(
-    add:'Takes a VM on. It must exist; what Guestwake can and cannot do with it is said. Only VMs that were added are ever touched.'
+    add:'Adds a virtio-serial port, named org.guestwake.update.0, to the definition of the VM, and to the VM itself where it runs and can be given one. A hibernated VM has it at its next boot: its saved image stays as it is. No other device of the VM is touched.'
+    channel:'the way to the Guest Update Service inside a VM'"'"'s guest'
     list:'Lists the workspaces.'
-    remove:'Takes a workspace off. If Guestwake has woken its VM, that is put back first; where another process has its run, that one does it, and this command waits. The VM itself and its history stay.'
+    remove:'Undoes '"'"'workspace channel add'"'"': removes the port of that name and nothing else.'
   )
   _describe 'guestwake workspace commands' _commands
+}
+
+_shtab_guestwake_workspace_channel_commands() {
+  local _commands=(
+    add:'Adds a virtio-serial port, named org.guestwake.update.0, to the definition of the VM, and to the VM itself where it runs and can be given one. A hibernated VM has it at its next boot: its saved image stays as it is. No other device of the VM is touched.'
+    remove:'Undoes '"'"'workspace channel add'"'"': removes the port of that name and nothing else.'
+  )
+  _describe 'guestwake workspace channel commands' _commands
 }
 
 _shtab_guestwake_options=(
@@ -143,6 +152,9 @@ _shtab_guestwake_resume_defaults_added=0
 
 _shtab_guestwake_settings_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -211,6 +223,9 @@ _shtab_guestwake_wake_defaults_added=0
 
 _shtab_guestwake_workspace_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -229,6 +244,38 @@ _shtab_guestwake_workspace_add_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_guestwake_workspace_add_defaults_added=0
+
+_shtab_guestwake_workspace_channel_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_workspace_channel_defaults_added=0
+
+_shtab_guestwake_workspace_channel_add_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+  ":name or UUID of a workspace:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_workspace_channel_add_defaults_added=0
+
+_shtab_guestwake_workspace_channel_remove_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+  ":name or UUID of a workspace:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_workspace_channel_remove_defaults_added=0
 
 _shtab_guestwake_workspace_list_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -330,8 +377,33 @@ _shtab_guestwake_workspace() {
       curcontext="${curcontext%:*:*}:_shtab_guestwake_workspace-$line[1]:"
       case $line[1] in
         add) _arguments -C -s $_shtab_guestwake_workspace_add_options ;;
+        channel) _shtab_guestwake_workspace_channel ;;
         list) _arguments -C -s $_shtab_guestwake_workspace_list_options ;;
         remove) _arguments -C -s $_shtab_guestwake_workspace_remove_options ;;
+      esac
+  esac
+}
+
+_shtab_guestwake_workspace_channel() {
+  local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->channel'
+
+  # Add default positional/remainder specs only if none exist, and only once per session
+  if (( ! _shtab_guestwake_workspace_channel_defaults_added )); then
+    if (( ${_shtab_guestwake_workspace_channel_options[(I)${(q)one_or_more}*]} +          ${_shtab_guestwake_workspace_channel_options[(I)${(q)remainder}*]} +          ${_shtab_guestwake_workspace_channel_options[(I)${(q)default}]} == 0 )); then
+      _shtab_guestwake_workspace_channel_options+=(': :_shtab_guestwake_workspace_channel_commands' '*::: :->channel')
+    fi
+    _shtab_guestwake_workspace_channel_defaults_added=1
+  fi
+  _arguments -C -s $_shtab_guestwake_workspace_channel_options
+
+  case $state in
+    channel)
+      words=($line[1] "${words[@]}")
+      (( CURRENT += 1 ))
+      curcontext="${curcontext%:*:*}:_shtab_guestwake_workspace_channel-$line[1]:"
+      case $line[1] in
+        add) _arguments -C -s $_shtab_guestwake_workspace_channel_add_options ;;
+        remove) _arguments -C -s $_shtab_guestwake_workspace_channel_remove_options ;;
       esac
   esac
 }
