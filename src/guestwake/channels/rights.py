@@ -2,7 +2,8 @@
 
 In layers, because not each is to be had everywhere: the user `nobody` where we are root; limits
 that forbid new files, sockets and processes and bound the memory; no new rights by any program;
-and, where libseccomp is installed, a filter that refuses every system call but a dozen.
+where the kernel has Landlock, nothing by a path and, from Linux 6.12 on, no signals; and, where
+libseccomp is installed, a filter that refuses every system call but a dozen.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ _NOBODY = 65534
 _PROT_EXEC = 4
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050001  # the latter answers EPERM
 _EQUAL, _MASKED_EQUAL = 4, 7
+
+_CREATE_RULESET, _RESTRICT_SELF = 444, 446  # Landlock's; the same numbers on every machine
+_VERSION = 1
 
 # What Python needs to compute, to take memory and to give it back, and to end.
 _CALLS = (
@@ -37,7 +41,8 @@ def give_up_rights(memory_max: int) -> None:
     for option, value in ((_PR_SET_NO_NEW_PRIVS, 1), (_PR_SET_DUMPABLE, 0)):
         if libc.prctl(option, value, 0, 0, 0):
             raise OSError(ctypes.get_errno(), "prctl")
-    made = _filter()
+    made = _filter()  # from a library, which is a file
+    _close_paths(libc)
     limits = {
         resource.RLIMIT_AS: memory_max,
         resource.RLIMIT_CORE: 0,
@@ -50,6 +55,30 @@ def give_up_rights(memory_max: int) -> None:
         resource.setrlimit(limit, (most, most))
     if made is not None:
         made.load()
+
+
+class _Ruleset(ctypes.Structure):
+    """Landlock's `struct landlock_ruleset_attr`: a bit for each thing that is refused."""
+
+    _fields_ = (
+        ("files", ctypes.c_uint64),
+        ("network", ctypes.c_uint64),
+        ("scopes", ctypes.c_uint64),
+    )
+
+
+def _close_paths(libc: ctypes.CDLL) -> None:
+    """Nothing where the kernel has no Landlock: it came with Linux 5.13, and may be off."""
+    version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)
+    if version < 1:
+        return
+    files = {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)
+    asked = _Ruleset((1 << files) - 1, 3 if version >= 4 else 0, 3 if version >= 6 else 0)
+    size = ctypes.c_size_t(8 if version < 4 else 16 if version < 6 else 24)
+    ruleset = libc.syscall(_CREATE_RULESET, ctypes.byref(asked), size, 0)
+    if ruleset < 0 or libc.syscall(_RESTRICT_SELF, ruleset, 0):
+        raise OSError(ctypes.get_errno(), "landlock")
+    os.close(ruleset)
 
 
 class _Argument(ctypes.Structure):

@@ -1,0 +1,130 @@
+"""What the reader process can do once it has given up its rights: nothing that it is not for.
+
+Each attempt is made for real, in a process of its own, against a folder and a process that the same
+user might do anything to. Where libseccomp is missing the kernel's Landlock and the limits have to
+do; what is left then stands in docs/security.md.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from guestwake.channels import rights
+
+ATTEMPTS = Path(__file__).with_name("attempts.py")
+NOBODY, SOMEBODY = 65534, 54321
+
+BY_LIMITS = {
+    *("read a file", "make a file", "use a network", "use a UNIX socket", "make a pipe"),
+    *("fork", "start a program", "take memory", "raise a limit", "be root"),
+}
+BY_LANDLOCK = {"make a folder", "rename a file", "remove a file", "ptrace a process"}
+BY_LANDLOCK_6 = {"kill a process"}
+BY_FILTER = {"change a file's mode", "look at a file", "make memory a program"}
+EVERYTHING = BY_LIMITS | BY_LANDLOCK | BY_LANDLOCK_6 | BY_FILTER
+
+
+def landlock() -> int:
+    libc = ctypes.CDLL(None)
+    return int(libc.syscall(rights._CREATE_RULESET, None, ctypes.c_size_t(0), rights._VERSION))
+
+
+def has_libseccomp() -> bool:
+    try:
+        rights.Filter()
+    except OSError:
+        return False
+    return True
+
+
+class Tried:
+    """`begins`: the user that the process is before; `ends`: after."""
+
+    def __init__(self, begins: int, ends: int, folder: Path) -> None:
+        self._file = folder / "file"
+        self._file.write_text("a secret")
+        cat = shutil.which("cat")
+        assert cat is not None
+        as_root = os.geteuid() == 0
+        self._target = subprocess.Popen(
+            [cat], stdin=subprocess.PIPE, user=ends if as_root else None
+        )
+        if as_root:
+            os.chown(self._file, ends, ends)
+        self._arguments = [str(begins), str(self._target.pid), str(folder)]
+
+    def refused(self, layers: str) -> set[str]:
+        """Names of the attempts that came to nothing."""
+        done = subprocess.run(
+            [sys.executable, "-B", ATTEMPTS, layers, *self._arguments],
+            capture_output=True,
+            timeout=60,
+        )
+        came = json.loads(done.stdout)
+        assert set(came) == EVERYTHING
+        if layers != "limits-alone":
+            assert done.returncode == 0, done.stderr.decode()  # it is no other program
+            assert self._file.read_text() == "a secret"
+        assert self._target.poll() is None
+        return {name for name, outcome in came.items() if outcome != "done"}
+
+    def close(self) -> None:
+        self._target.kill()
+        self._target.communicate()
+
+
+@pytest.fixture(params=["root", "somebody"])
+def tried(request: pytest.FixtureRequest) -> Iterator[Tried]:
+    me = os.geteuid()
+    if me != 0 and request.param == "root":
+        pytest.skip("only root is root")
+    begins = SOMEBODY if me == 0 and request.param == "somebody" else me
+    # Not pytest's own folder: nobody else may look into that.
+    with tempfile.TemporaryDirectory(prefix="gw-") as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        made = Tried(begins, begins or NOBODY, folder)
+        yield made
+        made.close()
+
+
+def test_it_can_do_nothing(tried: Tried) -> None:
+    if not has_libseccomp():
+        pytest.skip("libseccomp is not installed here")
+    assert tried.refused("all") == EVERYTHING
+
+
+def test_without_libseccomp_files_and_processes_are_out_of_reach(tried: Tried) -> None:
+    if landlock() < 1:
+        pytest.skip("this kernel has no Landlock")
+    by_landlock = BY_LANDLOCK | (BY_LANDLOCK_6 if landlock() >= 6 else set())
+    assert tried.refused("no-filter") >= BY_LIMITS | by_landlock
+
+
+def test_on_an_old_kernel_too_nothing_new_can_be_opened_or_started(tried: Tried) -> None:
+    assert tried.refused("limits-alone") >= BY_LIMITS
+
+
+def test_where_a_limit_cannot_be_set_nothing_is_parsed() -> None:
+    """In a process of its own, as what is given up is gone."""
+    program = (
+        "import resource\n"
+        "from guestwake.channels import reader\n"
+        "def refuse(*_): raise OSError('no')\n"
+        "resource.setrlimit = refuse\n"
+        "reader.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=bytes(8), capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
