@@ -48,7 +48,8 @@ LINUX_NEEDED = frozenset({"guest-file-open", "guest-file-read", "guest-file-clos
 
 # Linux makes it anew at each boot (random(4)).
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
-# From it the agent knows who is signed in (utmp(5)). Systems that have given it up look empty.
+# From it the agent knows who is signed in (utmp(5)); it begins with the boot. Where it is missing
+# or empty, as with musl, nobody keeps it, and the agent would say that nobody is signed in.
 SIGNED_IN = "/run/utmp"
 # Made by Debian's and Ubuntu's packages (Debian policy, 6.9), with their names in the second.
 REBOOT_REQUIRED = "/run/reboot-required"
@@ -78,7 +79,7 @@ class _Met:
 class AgentReporter:
     """One for each VM, for as long as it is looked after.
 
-    Calls of the agent for each `ask`: six of a Linux guest, ten while it needs a restart, four
+    Calls of the agent for each `ask`: six of a Linux guest, ten while it needs a restart, five
     more at the first one of a boot; seven of a Windows guest. One where nobody answers.
     """
 
@@ -143,8 +144,8 @@ class AgentReporter:
         _has(agent, NEEDED)
         system = answers.system(self._ask("guest-get-osinfo"))
         _has(agent, WINDOWS_NEEDED if system.is_windows else LINUX_NEEDED)
-        if not system.is_windows and not self._is_there(SIGNED_IN):
-            raise CannotTell(f"it has no {SIGNED_IN}, so who is signed in cannot be told")
+        if not system.is_windows and not self._read(SIGNED_IN):
+            raise CannotTell(f"nothing is in {SIGNED_IN}, so who is signed in cannot be told")
         return _Met(agent, system)
 
     # a Linux guest
@@ -159,8 +160,8 @@ class AgentReporter:
         """Where the file cannot be opened for whatever reason, nothing is made up: none."""
         if not self._is_there(REBOOT_REQUIRED):
             return ()
-        packages = answers.names(self._read(REBOOT_REQUIRED_BY) or b"")
-        by = packages or "a package that does not say its name"
+        by = answers.names(self._read(REBOOT_REQUIRED_BY) or b"") or "a package"
+        # The same word as our own service's, so that it is the same reason to the host.
         return (Reason("reboot-required", Strength.STRONG, None, clean(f"asked for by {by}")),)
 
     def _is_there(self, path: str) -> bool:

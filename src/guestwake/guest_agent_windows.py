@@ -1,7 +1,7 @@
 """What a Windows guest's registry says, asked through qemu-guest-agent.
 
-No Windows was ever asked: what `reg.exe` prints, and what stands where, is taken from what is
-written about them.
+No Windows was ever asked: what stands where, and what its `reg.exe` prints, is taken from what is
+written about them; Wine's prints it the same way.
 
 Each question is one `reg.exe query`, which the agent starts and whose end it tells when asked
 later. Nobody waits for it here: one `look` starts all questions, the next ones fetch the answers,

@@ -23,6 +23,7 @@ WALL = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
 RECORDED: dict[str, Any] = json.loads(
     (Path(__file__).parent / "recorded" / "qemu-guest-agent-7.2.json").read_text()
 )
+UTMP = "/run/utmp"
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 BOOT_ID = base64.b64decode(RECORDED["boot_id"]["buf-b64"]).decode().strip()
 
@@ -48,7 +49,7 @@ class FakeAgent:
     users: Any = field(default_factory=list)
     time: Any = RECORDED["nobody signed in"]["guest-get-time"]
     files: dict[str, bytes] = field(
-        default_factory=lambda: {BOOT_ID_FILE: f"{BOOT_ID}\n".encode(), "/run/utmp": b""}
+        default_factory=lambda: {BOOT_ID_FILE: f"{BOOT_ID}\n".encode(), UTMP: b"\2\0\0\0"}
     )
     calls: list[str] = field(default_factory=list)
     open: dict[int, str] = field(default_factory=dict)

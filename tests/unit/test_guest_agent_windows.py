@@ -182,6 +182,21 @@ def test_a_status_that_is_none(there: Place, status: Any) -> None:
     assert there.ask() is None
 
 
+# Recorded from Wine 8.0's reg.exe, the only other one there is to ask.
+WINE = (
+    f"\r\n{AUTO_UPDATE}\r\n    Foo    REG_DWORD    0x3\r\n\r\n{AUTO_UPDATE}\\RebootRequired\r\n"
+    f"\r\n{BOOT}\r\n    BootId    REG_DWORD    0x2a\r\n\r\n"
+)
+
+
+def test_what_wine_prints_is_read_the_same_way() -> None:
+    assert parsed(WINE) == {
+        AUTO_UPDATE.casefold(): {"foo": "0x3"},
+        f"{AUTO_UPDATE}\\RebootRequired".casefold(): {},
+        BOOT.casefold(): {"bootid": "0x2a"},
+    }
+
+
 @given(st.text(st.sampled_from("HKEY_ \\\r\n\x85xREG_DWORD0x1")))
 def test_any_output_is_read(output: str) -> None:
     assert isinstance(parsed(output), dict)
