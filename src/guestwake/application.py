@@ -18,6 +18,7 @@ from shlex import quote
 from typing import cast
 from zoneinfo import ZoneInfo
 
+from guestwake.channels.api import Parses
 from guestwake.clock import Clock
 from guestwake.events import JOURNAL_SET_ASIDE
 from guestwake.hosts.api import Host
@@ -87,7 +88,7 @@ class ChannelNow:
 
 
 class Application:
-    """One per process. `clock`, `host` and `open_hypervisor` are given by tests alone."""
+    """One per process. `clock`, `host`, `open_hypervisor`, `parser` are given by tests alone."""
 
     def __init__(
         self,
@@ -96,12 +97,14 @@ class Application:
         clock: Clock | None = None,
         host: Host | None = None,
         open_hypervisor: Callable[[str], Hypervisor] | None = None,
+        parser: Parses | None = None,
     ) -> None:
         self.paths = paths
         self.workspaces = Workspaces(paths.state / "workspaces")
         self._clock = clock
         self._host = host
         self._open_hypervisor = open_hypervisor or _open_hypervisor
+        self._parser = parser
         self.told_to_stop = False
 
     # parts
@@ -121,6 +124,15 @@ class Application:
 
             self._host = LinuxHost()
         return self._host
+
+    @property
+    def parser(self) -> Parses:
+        """What reads the guests' messages: a process that may do nothing else."""
+        if self._parser is None:
+            from guestwake.channels.reading import ReaderProcess
+
+            self._parser = ReaderProcess()
+        return self._parser
 
     @property
     def journal_path(self) -> Path:
@@ -350,7 +362,7 @@ class Application:
     ) -> Iterator[UpdateManager]:
         hypervisor = self._open_hypervisor(workspace.uri)
         try:
-            world = World(hypervisor, self.host, journal, self.clock, self.locks)
+            world = World(hypervisor, self.host, self.parser, journal, self.clock, self.locks)
             yield UpdateManager(world, workspace, _Desk(self, workspace, progress))
         finally:
             hypervisor.close()

@@ -169,6 +169,25 @@ OF_WHY: Mapping[Why, Event] = {
         "Look at its console. Install qemu-guest-agent in the guest, and give the VM its channel.",
         once=True,
     ),
+    Why.RESTART_WAITS: Event(
+        12029,
+        _INFORMATION,
+        "{name} needs a restart for its updates; it waits.",
+        "Somebody uses it or somebody's work is at risk, or the window is too short for it, or "
+        "RestartInWindow is 0, or it was restarted within the hour, or twice in this window.",
+        "'guestwake status' names who is signed in and what asks for it. It is looked at again, "
+        "and in the next window too.",
+        once=True,
+    ),
+    Why.RESTART_IN_VAIN: Event(
+        12030,
+        _WARNING,
+        "{name} still says that it needs a restart, after two that did not help; it is not "
+        "restarted for that again.",
+        "An update in the guest fails at each boot, or a program there asks for restarts for ever.",
+        "Look at what 'guestwake status' names, inside the guest.",
+        once=True,
+    ),
     Why.CRASHED_WOKEN_AGAIN: Event(
         12014,
         _WARNING,
@@ -189,6 +208,14 @@ OF_WHY: Mapping[Why, Event] = {
         "{name} is being restarted for its updates.",
         "Its guest asks for a restart, and nobody's work is at risk.",
         "Nothing.",
+    ),
+    Why.RESTART_REFUSED: Event(
+        12031,
+        _WARNING,
+        "{name} was to be restarted for its updates, and was not; it is held on.",
+        "The hypervisor refused, or the guest did not go down within TaskTimeout.",
+        "Nothing: it is tried again in an hour, or in the next window. If it lasts, look at the "
+        "guest's console.",
     ),
     Why.RESTART_HANGS: Event(
         12017,

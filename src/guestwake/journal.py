@@ -8,7 +8,7 @@ is opened, checked and set aside is in `journal_file.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from guestwake.policy.words import Deadline
 # The policy of the run takes longer to import than most reports take: only where a run, an event
 # or a history row is at hand.
 if TYPE_CHECKING:
+    from guestwake.policy.restart import RestartMark
     from guestwake.policy.run import Prior, WakeRun, Why
 
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
@@ -64,6 +65,7 @@ class HistoryRow(NamedTuple):
     used: bool
     crashes: int
     restarts: int
+    token: str  # of `installed`
 
 
 class EventRow(NamedTuple):
@@ -73,6 +75,30 @@ class EventRow(NamedTuple):
     workspace: str
     why: Why
     detail: str
+
+
+class Said(NamedTuple):
+    """The last that a guest said. `start`: of the VM, which it was said in; `by`: "service" or
+    "agent"; `text`: a report as the protocol writes it; `boot_before`: the guest's boot id as it
+    was last reported in an earlier start, None: never; `refused`: how much of what the guest sent
+    since that start was nonsense."""
+
+    start: str
+    at: Deadline
+    by: str
+    text: str
+    boot_before: str | None
+    refused: int
+
+
+class InstalledRow(NamedTuple):
+    """What one of the guest's update clients installed in a run, by the guest's own logs and
+    clock."""
+
+    client: str
+    name: str
+    version: str
+    at: datetime
 
 
 class Hold(NamedTuple):
@@ -273,6 +299,74 @@ class Journal:
         holds = [Hold(_instant(until), reason) for until, reason in rows]
         return [hold for hold in holds if hold.until > now]
 
+    # the guest's word
+
+    def said(self, workspace: str) -> Said | None:
+        """None: no reporter of that guest was ever heard."""
+        row = self._one(
+            "SELECT start, at, elapsed, host_boot, by, text, boot_before, refused FROM report"
+            " WHERE workspace = ?",
+            workspace,
+        )
+        if row is None:
+            return None
+        start, at, elapsed, host_boot, by, text, boot_before, refused = row
+        when = Deadline(_instant(at), float(elapsed), host_boot)
+        return Said(start, when, by, text, boot_before, int(refused))
+
+    def hear(self, workspace: str, said: Said) -> None:
+        self._do(
+            "INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            workspace,
+            said.start,
+            said.at.wall.isoformat(),
+            said.at.elapsed,
+            said.at.boot_id,
+            said.by,
+            said.text,
+            said.boot_before,
+            said.refused,
+        )
+
+    def restart_mark(self, workspace: str) -> RestartMark | None:
+        """Raises JournalDamaged where the mark cannot be understood."""
+        from guestwake.record import RecordError, load_restart_mark
+
+        row = self._one("SELECT mark FROM restart_mark WHERE workspace = ?", workspace)
+        try:
+            return load_restart_mark(row[0]) if row else None
+        except RecordError as err:
+            raise JournalDamaged(f"{self.path}: {err}") from err
+
+    def mark_restart(self, workspace: str, mark: RestartMark | None) -> None:
+        """None: no restart is required any more."""
+        from guestwake.record import dump_restart_mark
+
+        if mark is None:
+            self._do("DELETE FROM restart_mark WHERE workspace = ?", workspace)
+            return
+        self._do(
+            "INSERT OR REPLACE INTO restart_mark VALUES (?, ?)", workspace, dump_restart_mark(mark)
+        )
+
+    def note_installed(self, workspace: str, token: str, rows: Iterable[InstalledRow]) -> None:
+        """Of the run `token`; what is known already belongs to the run that it was noted in."""
+        for row in rows:
+            self._do(
+                "INSERT OR IGNORE INTO installed (workspace, token, client, name, version, at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                *(workspace, token, row.client, row.name, row.version, row.at.isoformat()),
+            )
+
+    def installed(self, token: str) -> list[InstalledRow]:
+        """In the order in which it was installed."""
+        rows = self._all(
+            "SELECT client, name, version, at FROM installed WHERE token = ? ORDER BY at, id", token
+        )
+        return [
+            InstalledRow(client, name, version, _instant(at)) for client, name, version, at in rows
+        ]
+
     # events
 
     def tell(self, workspace: str, token: str, why: Why, at: datetime, detail: str = "") -> None:
@@ -340,7 +434,8 @@ class Journal:
         """The latest, oldest of them first."""
         rows = self._all(
             "SELECT workspace, kind, dates, prior, why, began, woke, ended, used, crashes,"
-            " restarts FROM history WHERE ? IS NULL OR workspace = ? ORDER BY id DESC LIMIT ?",
+            " restarts, token FROM history WHERE ? IS NULL OR workspace = ?"
+            " ORDER BY id DESC LIMIT ?",
             workspace,
             workspace,
             most,
@@ -350,7 +445,8 @@ class Journal:
     def forget(self, workspace: str) -> None:
         """Everything of a workspace that was taken off, but its history and events."""
         with self._together():
-            for table in ("run", "window", "standing", "hold", "pause", "owed_off"):
+            tables = "run window standing hold pause owed_off report restart_mark"
+            for table in tables.split():
                 self._do(f"DELETE FROM {table} WHERE workspace = ?", workspace)
 
     # below
@@ -416,7 +512,7 @@ def _event(row: Sequence[Any]) -> EventRow:
 def _history(row: Sequence[Any]) -> HistoryRow:
     from guestwake.policy.run import Prior, Why
 
-    workspace, kind, dates, prior, why, began, woke, ended, used, crashes, restarts = row
+    workspace, kind, dates, prior, why, began, woke, ended, used, crashes, restarts, token = row
     return HistoryRow(
         workspace=workspace,
         kind=kind,
@@ -429,4 +525,5 @@ def _history(row: Sequence[Any]) -> HistoryRow:
         used=bool(used),
         crashes=int(crashes),
         restarts=int(restarts),
+        token=token,
     )

@@ -40,6 +40,19 @@ _MIGRATIONS: tuple[str, ...] = (
         id INTEGER PRIMARY KEY, at TEXT NOT NULL, event INTEGER NOT NULL, detail TEXT NOT NULL);
     CREATE INDEX event_at ON event (workspace, at);
     """,
+    # The guest's last word, and what follows from it.
+    """
+    CREATE TABLE report (
+        workspace TEXT PRIMARY KEY, start TEXT NOT NULL, at TEXT NOT NULL, elapsed REAL NOT NULL,
+        host_boot TEXT NOT NULL, by TEXT NOT NULL, text TEXT NOT NULL, boot_before TEXT,
+        refused INTEGER NOT NULL);
+    CREATE TABLE restart_mark (workspace TEXT PRIMARY KEY, mark TEXT NOT NULL);
+    CREATE TABLE installed (
+        id INTEGER PRIMARY KEY, workspace TEXT NOT NULL, token TEXT NOT NULL, client TEXT NOT NULL,
+        name TEXT NOT NULL, version TEXT NOT NULL, at TEXT NOT NULL,
+        UNIQUE (workspace, client, name, version, at));
+    CREATE INDEX installed_by ON installed (token);
+    """,
 )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from guestwake.guest_report import Word, understood
 from guestwake.hosts.api import Host
 from guestwake.hypervisors.api import (
     Hypervisor,
@@ -22,9 +23,11 @@ from guestwake.hypervisors.api import (
     TellsViewers,
     Unreachable,
 )
+from guestwake.journal import Said
 from guestwake.policy.in_use import Evidence
+from guestwake.policy.restart import RestartMark
 from guestwake.policy.run import Facts, Mark, WakeRun
-from guestwake.policy.words import Power
+from guestwake.policy.words import Now, Power
 from guestwake.record import RecordError, dump_run, load_run
 from guestwake.workspaces import Workspace
 
@@ -50,6 +53,8 @@ class Noted:
     owed_off: bool = False
     skipped: frozenset[date] = frozenset()
     paused: bool = False
+    said: Said | None = None
+    restart_mark: RestartMark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +70,15 @@ def look(
     workspace: Workspace,
     *,
     noted: Noted,
+    now: Now,
 ) -> Look:
     """One look. What the loop alone knows (its own last verb, signals, the others) it adds."""
     state, trouble = _state(hypervisor, workspace)
+    word = understood(noted.said, noted.restart_mark, state.start, now)
     evidence, witness = Evidence(), None
     if state.power in _LIVE:
         try:
-            evidence = _evidence(hypervisor, host, workspace, noted.holds)
+            evidence = _evidence(hypervisor, host, workspace, noted.holds, word)
             witness = _witness(hypervisor, workspace)
         except Unreachable as err:  # nothing may be decided on half a look
             state, trouble = PowerState(Power.UNKNOWN), str(err)
@@ -82,6 +89,8 @@ def look(
         mark=Mark(witness.run.token, witness.start_id) if witness else None,
         image_ok=_image_ok(hypervisor, workspace) if state.power is Power.SAVED else None,
         evidence=evidence,
+        guest=word.guest if state.power is Power.RUNNING else None,
+        boot_id_before_rest=word.boot_id_before_rest,
         owed_off=noted.owed_off,
         host=host.look(workspace.image_folder),
         memory=workspace.memory,
@@ -134,13 +143,15 @@ def _image_ok(hypervisor: Hypervisor, workspace: Workspace) -> bool | None:
 
 
 def _evidence(
-    hypervisor: Hypervisor, host: Host, workspace: Workspace, holds: Sequence[str]
+    hypervisor: Hypervisor, host: Host, workspace: Workspace, holds: Sequence[str], word: Word
 ) -> Evidence:
     """Raises Unreachable."""
     return Evidence(
         holds=tuple(holds),
         rdp=_rdp(hypervisor, host, workspace),
         viewers=_viewers(hypervisor, workspace),
+        reporter=word.reporter,
+        sessions=word.sessions,
     )
 
 

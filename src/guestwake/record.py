@@ -1,4 +1,5 @@
-"""A wake run as JSON text and back: for the journal, and for the mark in the VM's metadata.
+"""A wake run as JSON text and back: for the journal, and for the mark in the VM's metadata. And a
+restart mark, for the journal.
 
 Works from the types of the dataclasses, so a new field needs nothing here as long as it has a
 default: older text simply lacks it, and a field that is unknown here is left out.
@@ -15,11 +16,12 @@ from enum import Enum
 from functools import cache, lru_cache
 from typing import Any
 
+from guestwake.policy.restart import RestartMark
 from guestwake.policy.run import WakeRun
 
 
 class RecordError(ValueError):
-    """Text that is no wake run of ours."""
+    """Text that is no record of ours."""
 
 
 def dump_run(run: WakeRun) -> str:
@@ -40,6 +42,21 @@ def load_run(text: str) -> WakeRun:
     if not isinstance(run, WakeRun) or not run.chain:
         raise RecordError("not the record of a wake run")
     return run
+
+
+def dump_restart_mark(mark: RestartMark) -> str:
+    return json.dumps(_plain(mark), separators=(",", ":"), sort_keys=True)
+
+
+def load_restart_mark(text: str) -> RestartMark:
+    """Raises RecordError as `load_run` does."""
+    try:
+        mark = _typed(RestartMark, json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
+        raise RecordError(f"not a restart mark: {err}") from err
+    if not isinstance(mark, RestartMark):
+        raise RecordError("not a restart mark")
+    return mark
 
 
 def _plain(value: object) -> Any:

@@ -14,16 +14,21 @@ from pathlib import Path
 from typing import Protocol
 
 from guestwake import guest_agent
+from guestwake.channels.api import Parses
 from guestwake.clock import Clock
+from guestwake.conversation import Conversation
 from guestwake.events import OF_WHY, Event, Level
+from guestwake.guest_report import keep, keep_installed
 from guestwake.hosts.api import Host
 from guestwake.hypervisors.api import (
     AsksGuestAgent,
     Hypervisor,
     HypervisorError,
     MarksStart,
+    OpensChannel,
     SetsGuestClock,
     TellsChanges,
+    Unreachable,
 )
 from guestwake.journal import Journal
 from guestwake.journal_file import JournalDamaged, JournalError
@@ -36,14 +41,20 @@ from guestwake.policy.put_back import slot_since
 from guestwake.policy.run import Facts, Kind, Mark, Phase, Step, WakeRun, Why
 from guestwake.policy.wake import begin, next_step, waits_for
 from guestwake.policy.window import Opening, Schedule
-from guestwake.policy.words import Now, Trouble, Verb
+from guestwake.policy.words import Now, Power, Start, Trouble, Verb
 from guestwake.workspaces import Workspace
+from guestwake_wire.messages import Nudge, Report, RestartNotice
 
 log = logging.getLogger(__name__)
 
 # A deadline that is less than a rounding away is not asked for again and again.
 WAIT_MIN = 0.001  # seconds
 
+# Seconds: before the agent is asked, for the guest's own service to answer; and between two asks.
+AGENT_WAITS = 20.0
+AGENT_ASKED_EACH = 60.0
+
+_WINDOW_OPEN = (Phase.WATCHING, Phase.HOLDING, Phase.RESTARTING)
 _WAKES = (Verb.START, Verb.RESUME, Verb.WAKE_UP, Verb.RESTART)
 _LEVELS = {
     Level.ERROR: logging.ERROR,
@@ -85,6 +96,7 @@ class World:
 
     hypervisor: Hypervisor
     host: Host
+    parser: Parses
     journal: Journal
     clock: Clock
     locks: Path
@@ -126,17 +138,38 @@ class UpdateManager:
         self._acted = _Acted()
         if isinstance(world.hypervisor, TellsChanges):
             world.hypervisor.on_change(world.clock.hurry)
+        self._talk = (
+            Conversation(world.hypervisor, workspace.vm, world.parser, world.clock.hurry)
+            if isinstance(world.hypervisor, OpensChannel)
+            else None
+        )
+        self._agent = (
+            guest_agent.AgentReporter(world.hypervisor, workspace.vm)
+            if isinstance(world.hypervisor, AsksGuestAgent)
+            else None
+        )
+        self._running_since: float | None = None  # elapsed seconds; None: it did not run just now
+        self._agent_asked = 0.0
 
     def run(self, occasion: Occasion | None) -> Ended | None:
         """Go on with the open run, or begin one for `occasion`. None: neither is there."""
+        try:
+            return self._go_on(occasion)
+        finally:
+            if self._talk is not None:
+                self._talk.close()
+
+    def _go_on(self, occasion: Occasion | None) -> Ended | None:
         self._run, self._acted = self._open_run(), _Acted()
         while True:
+            self._listen()
             seen = self._look()
             if self._run is None:
                 self._run = self._adopted(seen)
             if self._run is None and occasion is None:
                 return None
             step, recorded = self._decide(seen, occasion)
+            self._tell_window(step)
             self._act(step, seen, recorded=recorded)
             if step.over:
                 self._finish(step)
@@ -145,10 +178,73 @@ class UpdateManager:
             if step.verb is None or not recorded:
                 self._wait(step)
 
+    # listen
+
+    def _listen(self) -> None:
+        """The guest's word into the journal, from its own service or else from its agent."""
+        now = self._world.clock.now()
+        try:
+            report = self._talk.listen(now) if self._talk else None
+            if report is not None and self._talk and self._talk.start:
+                self._keep(report, self._talk.start, now, "service", self._talk.refused)
+            elif self._is_time_to_ask_agent(now):
+                self._ask_agent(now)
+        except Unreachable as err:  # the look will say so
+            log.debug("'%s' is not listened to: %s", self._workspace.name, err)
+
+    def _is_time_to_ask_agent(self, now: Now) -> bool:
+        if self._agent is None or not self._office.settings().limits.ask_guest_agent:
+            return False
+        answered = self._talk is not None and self._talk.is_answered
+        if answered or self._running_since is None:
+            return False
+        since = now.elapsed - max(self._running_since + AGENT_WAITS, self._agent_asked)
+        return since >= AGENT_ASKED_EACH
+
+    def _ask_agent(self, now: Now) -> None:
+        """Raises Unreachable."""
+        assert self._agent is not None
+        self._agent_asked = now.elapsed
+        hypervisor, vm = self._world.hypervisor, self._workspace.vm
+        before = hypervisor.state(vm)
+        report = self._agent.ask(now.wall)
+        after = hypervisor.state(vm)
+        if report is not None and before.start is not None and before.start == after.start:
+            self._keep(report, before.start, now, "agent", 0)
+
+    def _keep(self, report: Report, start: Start, now: Now, by: str, refused: int) -> None:
+        journal, workspace, run = self._world.journal, self._workspace.uuid, self._run
+        try:
+            keep(journal, workspace, report, start, now, by=by, refused=refused)
+            if run is not None and run.first_awake is not None:
+                awake = -run.first_awake.left(now)
+                keep_installed(journal, workspace, run.token, report, awake)
+        except JournalError as err:
+            log.warning("what '%s' reports cannot be kept: %s", self._workspace.name, err)
+
+    def _tell_window(self, step: Step) -> None:
+        if self._talk is not None:
+            now = self._world.clock.now()
+            open_ = step.run.phase in _WINDOW_OPEN and not step.over
+            left = step.run.ends.left(now) if open_ else None
+            self._talk.tell_window(left, now)
+
     # look
 
     def _look(self) -> Look:
-        return look(self._world.hypervisor, self._world.host, self._workspace, noted=self._noted())
+        now = self._world.clock.now()
+        seen = look(
+            self._world.hypervisor,
+            self._world.host,
+            self._workspace,
+            noted=self._noted(),
+            now=now,
+        )
+        if seen.facts.power is not Power.RUNNING:
+            self._running_since = None
+        elif self._running_since is None:
+            self._running_since = now.elapsed
+        return seen
 
     def _noted(self) -> Noted:
         journal, workspace = self._world.journal, self._workspace.uuid
@@ -161,6 +257,8 @@ class UpdateManager:
                 owed_off=journal.owed_off(workspace),
                 skipped=journal.skipped(workspace),
                 paused=paused_until is not None and now < paused_until,
+                said=journal.said(workspace),
+                restart_mark=journal.restart_mark(workspace),
             )
         except JournalError as err:
             log.warning("journal: %s", err)
@@ -292,12 +390,16 @@ class UpdateManager:
         else:
             self._apply(step, step.verb, seen)
         if step.tell:
-            self._acted = replace(self._acted, told=self._tell())
+            self._acted = replace(self._acted, told=self._set_clock())
+        if step.nudge:
+            self._nudge()
         if step.unmark:
             self._unmark()
 
     def _apply(self, step: Step, verb: Verb, seen: Look) -> None:
         hypervisor, vm = self._world.hypervisor, self._workspace.vm
+        if verb is Verb.RESTART and self._talk is not None:
+            self._talk.say(RestartNotice(0))
         if step.mark and seen.facts.start:  # it is in memory already: the mark comes first
             self._mark(step.run, seen.facts.start.id)
         try:
@@ -336,8 +438,7 @@ class UpdateManager:
         except HypervisorError as err:
             log.debug("unmark of '%s': %s", self._workspace.name, err)
 
-    def _tell(self) -> bool:
-        """Set the guest's clock, before anything else is told; then nudge its update clients."""
+    def _set_clock(self) -> bool:
         hypervisor, vm = self._world.hypervisor, self._workspace.vm
         if not isinstance(hypervisor, SetsGuestClock):
             return False
@@ -346,13 +447,18 @@ class UpdateManager:
         except HypervisorError as err:
             log.debug("clock of '%s': %s", self._workspace.name, err)
             return False
-        nudges = self._office.settings().limits.nudge_update_clients
-        if nudges and isinstance(hypervisor, AsksGuestAgent):
+        return True
+
+    def _nudge(self) -> None:
+        """By its own service, and where none has answered by its agent."""
+        hypervisor = self._world.hypervisor
+        if self._talk is not None and self._talk.is_answered:
+            self._talk.say(Nudge())
+        elif isinstance(hypervisor, AsksGuestAgent):
             try:
-                guest_agent.nudge(hypervisor, vm)
+                guest_agent.nudge(hypervisor, self._workspace.vm)
             except HypervisorError as err:
                 log.info("'%s' could not be nudged: %s", self._workspace.name, err)
-        return True
 
     def _finish(self, step: Step) -> None:
         now = self._world.clock.now()
@@ -363,9 +469,13 @@ class UpdateManager:
 
     def _wait(self, step: Step) -> None:
         clock = self._world.clock
-        if step.look_again_at is not None:
-            left = step.look_again_at.left(clock.now()).total_seconds()
-            clock.wait(max(WAIT_MIN, left))
+        if step.look_again_at is None:
+            return
+        left = step.look_again_at.left(clock.now()).total_seconds()
+        within = self._talk.look_within if self._talk else None
+        if within is not None:
+            left = min(left, within.total_seconds())
+        clock.wait(max(WAIT_MIN, left))
 
 
 def _log(event: Event, name: str, detail: str) -> None:

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from guestwake import application
-from guestwake.channels.parser import CHUNK_BYTES_MAX, Parser
+from guestwake.channels.api import CHUNK_BYTES_MAX
+from guestwake.channels.parser import Parser
 from guestwake.channels.reading import ReaderProcess
 from guestwake.edges.call import REPORTING
 from guestwake.edges.cli import main
@@ -125,7 +126,7 @@ def test_cve_2013_4153_a_malformed_reply_is_an_error_of_ours(answer: str) -> Non
     assert len(str(caught.value)) < 200
 
 
-@pytest.mark.parametrize("value", [None, [], {}, "x", 2**70, {"pid": "rm"}, {"pid": -1}, [[[]]]])
+@pytest.mark.parametrize("value", [None, [[]], {"pid": "rm"}])
 def test_cve_2013_4153_a_reply_of_the_wrong_type_changes_nothing(
     value: Any, world: CommandWorld
 ) -> None:
@@ -153,22 +154,22 @@ def test_every_command_that_reports_is_tried() -> None:
     assert tried == set(REPORTING)
 
 
-@pytest.mark.parametrize("words", WORDS, ids=" ".join)
 def test_cve_2016_10746_and_cve_2019_3886_who_only_looks_reaches_no_guest(
-    words: list[str], world: CommandWorld, monkeypatch: pytest.MonkeyPatch
+    world: CommandWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """libvirt let read-only callers ask the agent in the guest."""
     world.vm("web01")
     assert world.run("wake", "web01", "--duration", "30") == 0
     monkeypatch.setattr(application, "_open_hypervisor", exploding)
     monkeypatch.setattr(ReaderProcess, "parse", exploding)
+    monkeypatch.setattr(world.machine, "check", exploding)  # each question to a driver asks it
 
     def build(paths: Paths) -> application.Application:
         return application.Application(paths, open_hypervisor=exploding)
 
-    assert main(["--root", str(world.root), *words], build=build) == 0
-    monkeypatch.setattr(world.machine, "check", exploding)  # each question to a driver asks it
-    assert world.run(*words) == 0
+    for words in WORDS:
+        assert main(["--root", str(world.root), *words], build=build) == 0, words
+        assert world.run(*words) == 0, words
 
 
 def test_cve_2016_10746_who_only_looks_has_not_even_the_code(world: CommandWorld) -> None:

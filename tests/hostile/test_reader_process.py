@@ -13,7 +13,8 @@ import pytest
 from fake_reader import BAD_ANSWERS
 
 from guestwake.channels import reading
-from guestwake.channels.parser import CHUNK_BYTES_MAX, InProcess, ReaderFailed
+from guestwake.channels.api import CHUNK_BYTES_MAX, ReaderFailed
+from guestwake.channels.parser import InProcess
 from guestwake.channels.reader import MEMORY_MAX, STREAMS_MAX
 from guestwake.channels.reading import ReaderProcess
 from guestwake_wire.framing import FRAME_BYTES_MAX

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from world import URI, World
+from reporter import MemoryService, Somebody
+from world import URI, Killed, World
 
 from guestwake.hypervisors.api import HypervisorError, Unreachable, Vm
 from guestwake.hypervisors.memory import MemoryVm
 from guestwake.journal import HistoryRow, Journal
+from guestwake.policy.restart import RestartMark
 from guestwake.policy.run import WakeRun, Why
 from guestwake.policy.words import Network, Power, Verb
 from guestwake.workspaces import Workspace
+from guestwake_wire.messages import ClientState, Installed, Strength
 
 NO_SPACE = HypervisorError("cannot save: no space left on device")
 NOBODY_ANSWERS = Unreachable("cannot connect: connection refused")
@@ -30,6 +33,8 @@ class Day(World):
         self._general = False
         super().__init__(folder, datetime.fromisoformat(start).replace(tzinfo=self.zone))
 
+    killed = Killed()  # for who raises it at a point
+
     # the stage
 
     def workspace(
@@ -39,10 +44,15 @@ class Day(World):
         *,
         saved_paused: bool = False,
         memory_mib: int = 512,
+        reports: bool = False,
         **settings: Any,
     ) -> Workspace:
-        """A VM that Guestwake looks after; its window is 03:00 to 03:30 unless said otherwise."""
-        vm = self.machine.add(name, Power.PAUSED if saved_paused else power, memory_mib=memory_mib)
+        """A VM that Guestwake looks after; its window is 03:00 to 03:30 unless said otherwise.
+        `reports`: with a Guest Update Service."""
+        now = Power.PAUSED if saved_paused else power
+        vm = self.machine.add(name, now, memory_mib=memory_mib, has_channel=reports)
+        if reports:
+            self.machine.get(vm).guest.service = MemoryService(self, vm, up=power is not Power.OFF)
         if saved_paused:
             self.machine.perform(vm, Verb.SAVE_PAUSED)
             self.machine.deeds.clear()
@@ -59,6 +69,12 @@ class Day(World):
         """The settings of a workspace, in place of those it had."""
         usual = {"guest_update_time": "03:00", "guest_update_duration": 30}
         self.write_settings(name, usual | settings)
+
+    def service(self, name: str) -> MemoryService:
+        """The Guest Update Service of a workspace that reports."""
+        service = self.vm(name).guest.service
+        assert isinstance(service, MemoryService)
+        return service
 
     def hold(self, name: str, hours: float) -> None:
         until = self.now().wall + timedelta(hours=hours)
@@ -118,6 +134,10 @@ class Day(World):
             return run.why
         rows = self.history(name)
         return rows[-1].why if rows else None
+
+    def mark(self, name: str) -> RestartMark | None:
+        """That a restart is required."""
+        return self.journal().restart_mark(self.uuid(name))
 
     def history(self, name: str) -> list[HistoryRow]:
         return self.journal().history(self.uuid(name))
@@ -208,6 +228,43 @@ class At:
 
     def guest_restarts(self, name: str) -> None:
         self._to(name, self._day.machine.guest_restarts)
+
+    def guest_needs_restart(self, name: str, source: str = "reboot-required") -> None:
+        self._inside(name, lambda it: it.inside.reasons.update({source: Strength.STRONG}))
+
+    def guest_is_busy(self, name: str, busy: bool = True) -> None:
+        self._inside(name, lambda it: setattr(it, "busy", busy))
+
+    def guest_has_nothing_left(self, name: str) -> None:
+        self._inside(name, lambda it: setattr(it, "state", ClientState.NOTHING_LEFT))
+
+    def guest_installs(self, name: str, package: str, version: str) -> None:
+        def installs(it: MemoryService) -> None:
+            clock = self._day.machine.guest_clock(self._day.vm(name).vm)
+            it.installed.insert(0, Installed(package, version, int(clock.timestamp())))
+
+        self._inside(name, installs)
+
+    def guest_falls_silent(self, name: str) -> None:
+        self._inside(name, lambda it: setattr(it, "silent", True))
+
+    def somebody_signs_in(self, name: str, user: str = "anna") -> None:
+        self._inside(name, lambda it: it.inside.people.append(Somebody(user, self._day.real)))
+
+    def somebody_types(self, name: str) -> None:
+        def types(it: MemoryService) -> None:
+            for one in it.inside.people:
+                one.input = self._day.real
+
+        self._inside(name, types)
+
+    def _inside(self, name: str, act: Callable[[MemoryService], object]) -> None:
+        def at_last() -> None:
+            service = self._day.service(name)
+            act(service)
+            service.speak()
+
+        self.does(at_last)
 
     # commands
 

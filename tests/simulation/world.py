@@ -26,6 +26,7 @@ from greenlet import greenlet
 
 from guestwake import application
 from guestwake.application import Application
+from guestwake.channels.parser import InProcess
 from guestwake.hosts.memory import MemoryHost
 from guestwake.hypervisors.api import HypervisorError, Vm, VmTraits
 from guestwake.hypervisors.memory import MemoryHypervisor, MemoryMachine, MemoryVm
@@ -89,6 +90,7 @@ class Process:
             clock=Clock(world, self),
             host=world.host,
             open_hypervisor=lambda uri: Hypervisor(world),
+            parser=InProcess(lambda: world.real),
         )
         self._greenlet = greenlet(self._main)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from guestwake.channels.api import Heard
 from guestwake.channels.parser import (
     MESSAGES_BURST,
     MESSAGES_EACH_SECOND,
     Allowance,
-    Heard,
     InProcess,
     Parser,
 )

@@ -1,4 +1,4 @@
-"""Raw bytes to and from one guest, and why there may be none.
+"""Raw bytes to and from one guest, and what they say once they were read.
 
 Whoever holds a channel pumps bytes and reads no meaning into them: they go to the reader process
 (contract, section 11). A channel never blocks, waits or retries.
@@ -6,10 +6,13 @@ Whoever holds a channel pumps bytes and reads no meaning into them: they go to t
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from guestwake_wire.messages import Hello, Report
 
 PORT_NAME = "org.guestwake.update.0"  # of the virtio-serial port, on both sides
 VSOCK_PORT = 0x6777  # "gw"
+CHUNK_BYTES_MAX = 16384  # of one stream that are parsed in one go
 
 
 class Channel(Protocol):
@@ -28,4 +31,31 @@ class Channel(Protocol):
 
 
 class ChannelClosed(Exception):
-    """The guest was stopped, its port went, or the hypervisor was lost."""
+    """The guest was stopped, its port went, the hypervisor was lost; or more was sent, or came and
+    was not received, than the way to the guest holds. Bytes may have been lost in between."""
+
+
+class Heard(NamedTuple):
+    """The last of each that came; a snapshot makes those before it nothing. `refused`: messages
+    that were none; `dropped`: messages beyond the rate; `junk`: bytes outside of any frame."""
+
+    hello: Hello | None = None
+    report: Report | None = None
+    refused: int = 0
+    dropped: int = 0
+    junk: int = 0
+
+
+class Parses(Protocol):
+    def parse(self, stream: int, data: bytes) -> Heard:
+        """At most CHUNK_BYTES_MAX of one stream; its parser remembers half a frame for the next
+        call. Raises ReaderFailed, after which the stream begins anew."""
+        ...
+
+    def forget(self, stream: int) -> None:
+        """That stream has closed; its number may be used again."""
+        ...
+
+
+class ReaderFailed(Exception):
+    """The reader process died or did not answer; the next call starts another."""

@@ -8,41 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import NamedTuple, Protocol
 
+from guestwake.channels.api import Heard
 from guestwake_wire.framing import Framer, FrameTooLong
 from guestwake_wire.messages import Hello, Report, decode, encode
 from guestwake_wire.strict import BadMessage
 
-CHUNK_BYTES_MAX = 16384  # of one stream in one go
 MESSAGES_BURST = 16
 MESSAGES_EACH_SECOND = 2.0
-
-
-class Heard(NamedTuple):
-    """The last of each that came; a snapshot makes those before it nothing. `refused`: messages
-    that were none; `dropped`: messages beyond the rate; `junk`: bytes outside of any frame."""
-
-    hello: Hello | None = None
-    report: Report | None = None
-    refused: int = 0
-    dropped: int = 0
-    junk: int = 0
-
-
-class Parses(Protocol):
-    def parse(self, stream: int, data: bytes) -> Heard:
-        """At most CHUNK_BYTES_MAX of one stream; its parser remembers half a frame for the next
-        call. Raises ReaderFailed, after which the stream begins anew."""
-        ...
-
-    def forget(self, stream: int) -> None:
-        """That stream has closed; its number may be used again."""
-        ...
-
-
-class ReaderFailed(Exception):
-    """The reader process died or did not answer; the next call starts another."""
 
 
 @dataclass

@@ -17,7 +17,8 @@ import struct
 import sys
 from collections.abc import Iterator
 
-from guestwake.channels.parser import CHUNK_BYTES_MAX, Heard, Parser
+from guestwake.channels.api import CHUNK_BYTES_MAX, Heard
+from guestwake.channels.parser import Parser
 from guestwake.channels.rights import give_up_rights
 from guestwake_wire.framing import FRAME_BYTES_MAX, Framer
 from guestwake_wire.messages import Hello, Report, decode, encode

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from guestwake.channels.parser import CHUNK_BYTES_MAX, Heard, ReaderFailed
+from guestwake.channels.api import CHUNK_BYTES_MAX, Heard, ReaderFailed
 from guestwake.channels.reader import ANSWER, ANSWER_BYTES_MAX, QUESTION, heard_of
 
 log = logging.getLogger(__name__)

@@ -36,6 +36,7 @@ RESTART_PAUSE = timedelta(hours=1)
 USE_ENDED_FOR = timedelta(minutes=10)
 AFTER_RESUME = timedelta(seconds=60)
 TELL_FAST_FOR = timedelta(seconds=60)
+NUDGE_WAITS = timedelta(seconds=10)  # for the clock to be set, and for the guest's own service
 
 
 def holding(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: Now) -> Step:
@@ -57,7 +58,7 @@ def holding(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now:
     if not _has_ended(run, facts, limits, now, stays=stays):
         if _on_battery(run, facts, limits, now) and not stays and not is_busy(run, facts):
             return put_back.park(run, facts, limits, now, Why.AC_POWER_LOST)
-        return _hold(run, limits, now)
+        return _hold(run, facts, limits, now)
     joined = None if facts.removed else joined_by_next(run, facts, schedule, now)
     if joined:
         return wait(joined, Why.WINDOWS_TOUCH, now, LOOK_SOON)
@@ -154,13 +155,18 @@ def _parked_as_found(run: WakeRun, facts: Facts, why: Why, now: Now) -> Step:
 
 
 def _after_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step | None:
-    """A restart is verified by a new boot id in a fresh report; boot times are no evidence."""
+    """A restart is verified by a new boot id in a fresh report; boot times are no evidence. Its
+    silence meanwhile counts as busy, as one restart may be several boots."""
     held = replace(run, phase=Phase.HOLDING)
     if run.boot_id_before and facts.guest and facts.guest.boot_id != run.boot_id_before:
         return wait(replace(held, boot_id_before=None), Why.RESTARTED, now, LOOK_SOON)
-    if run.phase is Phase.RESTARTING and -run.since.left(now) > limits.task_timeout:
-        return wait(held, Why.RESTART_HANGS, now, LOOK_SOON)
-    return None
+    if run.phase is not Phase.RESTARTING:
+        return None
+    overdue = -run.since.left(now) > limits.task_timeout
+    as_before = facts.guest is not None and facts.guest.boot_id == run.boot_id_before
+    if facts.trouble is not None or (overdue and as_before):
+        return wait(replace(held, boot_id_before=None), Why.RESTART_REFUSED, now, LOOK_SOON)
+    return wait(held, Why.RESTART_HANGS, now, LOOK_SOON) if overdue else None
 
 
 def _may_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
@@ -200,7 +206,7 @@ def _has_ended(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, stays: b
     if not early or stays or is_busy(run, facts) or run.woke is None:
         return False
     return guest is not None and (
-        guest.restart is Restart.NOT_REQUIRED and -run.woke.left(now) >= limits.min_awake
+        guest.restart is not Restart.REQUIRED and -run.woke.left(now) >= limits.min_awake
     )
 
 
@@ -219,16 +225,40 @@ def _on_battery(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
     return limits.require_ac_power and facts.host.on_ac_power is False and settled
 
 
-def _hold(run: WakeRun, limits: Limits, now: Now) -> Step:
+def _hold(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     """Nothing to decide: come back at the next instant at which there will be."""
     awake = -run.woke.left(now) if run.woke else timedelta(0)
-    why = Why.RESTARTS if run.phase is Phase.RESTARTING else Why.HOLDS
-    if not run.told and awake > limits.task_timeout:
-        why = Why.HOLDS_WITHOUT_WORD
+    nudge = _is_time_to_nudge(run, facts, limits, awake)
+    asking = not run.told or (limits.nudge_update_clients and not run.nudged and not nudge)
     pause = min(LOOK_AGAIN, run.ends.left(now))
-    if not run.told and awake < TELL_FAST_FOR:
+    if asking and awake < TELL_FAST_FOR:
         pause = LOOK_SOON
     elif awake <= VIEWER_COUNTS_AFTER:
         pause = min(pause, VIEWER_COUNTS_AFTER - awake + timedelta(milliseconds=1))
-    step = wait(run, why, now, pause)
-    return replace(step, tell=not run.told)
+    why = _why_it_holds(run, facts, limits, awake)
+    step = wait(replace(run, nudged=run.nudged or nudge), why, now, pause)
+    return replace(step, tell=not run.told, nudge=nudge)
+
+
+def _is_time_to_nudge(run: WakeRun, facts: Facts, limits: Limits, awake: timedelta) -> bool:
+    """Once for each wake: with its clock set and by its own service, or by whichever is there
+    after a moment."""
+    if run.nudged or not limits.nudge_update_clients:
+        return False
+    clock_set, reports = run.told, facts.guest is not None
+    return (clock_set and reports) or (awake >= NUDGE_WAITS and (clock_set or reports))
+
+
+def _why_it_holds(run: WakeRun, facts: Facts, limits: Limits, awake: timedelta) -> Why:
+    if run.phase is Phase.RESTARTING:
+        return Why.RESTARTS
+    if facts.guest is None:
+        unheard = not run.told and awake > limits.task_timeout
+        return Why.HOLDS_WITHOUT_WORD if unheard else Why.HOLDS
+    match facts.guest.restart:
+        case Restart.REQUIRED:
+            return Why.RESTART_WAITS
+        case Restart.IN_VAIN:
+            return Why.RESTART_IN_VAIN
+        case Restart.NOT_REQUIRED:
+            return Why.HOLDS

@@ -50,6 +50,7 @@ class Session:
     user: str
     since: float
     input: float | None  # last input; None: none since it began
+    input_known: bool = True  # False: nobody can tell; then it is no use, and work at risk
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +124,5 @@ def _input_counts(session: Session, awake: Awake, now: Now) -> bool:
 
 def _has_work(session: Session, awake: Awake) -> bool:
     # A session that began after the wake and never saw input is an automatic logon.
-    return session.input is not None or awake.woke is None or session.since < awake.woke
+    untouched = session.input is None and session.input_known
+    return not untouched or awake.woke is None or session.since < awake.woke

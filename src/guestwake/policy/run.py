@@ -72,10 +72,13 @@ class Why(StrEnum):
     WAKES = "wakes"
     HOLDS = "holds"
     HOLDS_WITHOUT_WORD = "holds-without-word"
+    RESTART_WAITS = "restart-waits"
+    RESTART_IN_VAIN = "restart-in-vain"
     CRASHED_WOKEN_AGAIN = "crashed-woken-again"
     CRASHED_SESSION_LOST = "crashed-session-lost"
     HOST_DIED_UNDER_IT = "host-died-under-it"
     RESTARTS = "restarts"
+    RESTART_REFUSED = "restart-refused"
     RESTART_HANGS = "restart-hangs"
     RESTARTED = "restarted"
     WINDOWS_TOUCH = "windows-touch"
@@ -115,10 +118,11 @@ class Why(StrEnum):
 
 
 class Restart(StrEnum):
-    """What a guest's report says of a required restart; weak signs never come this far."""
+    """What the restart mark says; weak signs never come this far."""
 
     NOT_REQUIRED = "not-required"
     REQUIRED = "required"
+    IN_VAIN = "in-vain"  # required still, after restarts that did not help: only told
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,7 @@ class WakeRun:
     woke: Deadline | None = None
     first_awake: Deadline | None = None  # of all the times that this run woke it
     told: bool = False
+    nudged: bool = False  # its update clients were asked to look, since this wake
     early_viewers: frozenset[str] = frozenset()
     used: bool = False
     users: tuple[str, ...] = ()  # who kept it awake at the last look, a few of them, for `status`
@@ -217,13 +222,14 @@ class WakeRun:
 @dataclass(frozen=True, slots=True)
 class Step:
     """What to do now. `over`: the run has ended with `why`. `leave`: the manager ends and the
-    record stays open, to be gone on with. `mark`, `tell`, `unmark`: besides the verb."""
+    record stays open, to be gone on with. `mark`, `tell`, `nudge`, `unmark`: besides the verb."""
 
     run: WakeRun
     why: Why
     verb: Verb | None = None
     mark: bool = False
     tell: bool = False
+    nudge: bool = False
     unmark: bool = False
     over: bool = False
     leave: bool = False

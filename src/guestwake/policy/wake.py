@@ -227,6 +227,7 @@ def _wake(run: WakeRun, facts: Facts, now: Now) -> Step:
         start=facts.start.id if facts.start else None,
         woke=None,
         told=False,
+        nudged=False,
         early_viewers=frozenset(),
         boot_id_before=None,
         asked=run.asked or now.after(timedelta(0)),
