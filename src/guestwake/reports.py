@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
-from guestwake.journal import EventRow, Glance, HistoryRow, Hold, Journal
+from guestwake.journal import (
+    EventRow,
+    Glance,
+    HistoryRow,
+    Hold,
+    InstalledRow,
+    Journal,
+    Said,
+)
 from guestwake.locks import is_held
 from guestwake.paths import Paths
 from guestwake.policy.due import Ledger, days_without_window, due, is_stale
@@ -26,6 +34,8 @@ from guestwake.zone import host_zone
 
 if TYPE_CHECKING:
     from guestwake.events import Event
+    from guestwake.policy.restart import RestartMark
+    from guestwake_wire.messages import Report
 
 _LOOK_AHEAD = timedelta(days=15)
 _PAST_ITS_END = ("lent", "restoring")  # phases whose end nobody counts down to
@@ -40,10 +50,23 @@ class OpenRun(NamedTuple):
     manager_lives: bool
 
 
+class GuestWord(NamedTuple):
+    """What a workspace's guest said last. `by`: "service" or "agent". `ago`: since then; it is
+    `fresh` where the next word is not overdue. Its texts are the guest's: to be escaped."""
+
+    by: str
+    at: datetime
+    ago: timedelta
+    fresh: bool
+    report: Report
+    refused: int
+
+
 class Status(NamedTuple):
     """One workspace, as last recorded. `last_window`: end of the last one in which the VM was
     available; None: there was none. `next_window` None: none is planned for two weeks.
-    `problems`: of the settings that count here."""
+    `problems`: of the settings that count here. `guest` None: its guest has never reported, or
+    what it said cannot be understood any more. `restart_mark`: it needs a restart."""
 
     workspace: Workspace
     zone: ZoneInfo
@@ -59,6 +82,8 @@ class Status(NamedTuple):
     holds: tuple[Hold, ...]
     standing: EventRow | None
     problems: tuple[Problem, ...]
+    guest: GuestWord | None
+    restart_mark: RestartMark | None
 
     @property
     def is_wrong(self) -> bool:
@@ -81,11 +106,13 @@ class Planned(NamedTuple):
 
 
 class Past(NamedTuple):
-    """`workspace`: its name; its UUID where it is no workspace any more."""
+    """`workspace`: its name; its UUID where it is no workspace any more. `installed`: by the
+    guest's own logs; to be escaped."""
 
     workspace: str
     zone: ZoneInfo
     row: HistoryRow
+    installed: tuple[InstalledRow, ...]
 
 
 class Happened(NamedTuple):
@@ -171,8 +198,12 @@ class Reports:
         """The last 50, oldest of them first."""
         with _reading(self.journal_path) as journal:
             rows = journal.history(name and self.workspaces.find(name).uuid)
+            installed = [tuple(journal.installed(row.token)) for row in rows]
         names = self._names()
-        return [Past(*names(row.workspace), row) for row in rows]
+        return [
+            Past(*names(row.workspace), row, what)
+            for row, what in zip(rows, installed, strict=True)
+        ]
 
     def happened(self, name: str | None = None) -> list[Happened]:
         """The last 100 events, oldest of them first; without `name` also those of no workspace."""
@@ -231,6 +262,8 @@ class Reports:
             holds=tuple(journal.holds(workspace.uuid, now.wall)),
             standing=journal.standing(workspace.uuid),
             problems=resolved.problems,
+            guest=_word(journal.said(workspace.uuid), now),
+            restart_mark=journal.restart_mark(workspace.uuid),
         )
 
     def _open_run(self, workspace: Workspace, run: Glance, now: Now) -> OpenRun:
@@ -271,6 +304,17 @@ def catalogue() -> list[Event]:
 
     single = (value for value in vars(events).values() if isinstance(value, Event))
     return sorted({one.id: one for one in (*OF_WHY.values(), *single)}.values(), key=_id)
+
+
+def _word(said: Said | None, now: Now) -> GuestWord | None:
+    if said is None:
+        return None
+    from guestwake.guest_report import FRESH_FOR, report_of
+
+    report, ago = report_of(said), -said.at.left(now)
+    if report is None:
+        return None
+    return GuestWord(said.by, said.at.wall, ago, ago <= FRESH_FOR, report, said.refused)
 
 
 def _id(event: Event) -> int:

@@ -41,7 +41,7 @@ from guestwake.policy.put_back import slot_since
 from guestwake.policy.run import Facts, Kind, Mark, Phase, Step, WakeRun, Why
 from guestwake.policy.wake import begin, next_step, waits_for
 from guestwake.policy.window import Opening, Schedule
-from guestwake.policy.words import Now, Power, Start, Trouble, Verb
+from guestwake.policy.words import Deadline, Now, Power, Start, Trouble, Verb
 from guestwake.workspaces import Workspace
 from guestwake_wire.messages import Nudge, Report, RestartNotice
 
@@ -216,9 +216,8 @@ class UpdateManager:
         journal, workspace, run = self._world.journal, self._workspace.uuid, self._run
         try:
             keep(journal, workspace, report, start, now, by=by, refused=refused)
-            if run is not None and run.first_awake is not None:
-                awake = -run.first_awake.left(now)
-                keep_installed(journal, workspace, run.token, report, awake)
+            if run is not None and (awake := run.first_awake or _watched_since(run)):
+                keep_installed(journal, workspace, run.token, report, -awake.left(now))
         except JournalError as err:
             log.warning("what '%s' reports cannot be kept: %s", self._workspace.name, err)
 
@@ -476,6 +475,10 @@ class UpdateManager:
         if within is not None:
             left = min(left, within.total_seconds())
         clock.wait(max(WAIT_MIN, left))
+
+
+def _watched_since(run: WakeRun) -> Deadline | None:
+    return run.since if run.phase is Phase.WATCHING else None
 
 
 def _log(event: Event, name: str, detail: str) -> None:

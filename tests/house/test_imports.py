@@ -81,7 +81,16 @@ ROOMS = (
     Room("guestwake.reports", ("guestwake", "guestwake_wire"), but_not=EDGES),
     Room(
         "guestwake.edges",
-        (*EDGES, *BUILDER, "guestwake.reports", *POLICY, *APIS, *SETTINGS, *KEEPERS),
+        (
+            *EDGES,
+            *BUILDER,
+            "guestwake.reports",
+            "guestwake_wire.messages",
+            *POLICY,
+            *APIS,
+            *SETTINGS,
+            *KEEPERS,
+        ),
     ),
     Room("guestwake.guest_report", (*KEEPERS, *POLICY, *APIS, "guestwake_wire")),
     *(Room(keeper, (*KEEPERS, *POLICY, *APIS)) for keeper in KEEPERS),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import chain, repeat
 
 from guestwake.clock import SystemClock
+from guestwake.edges import guest_text
 from guestwake.edges.exit_codes import Exit
 from guestwake.edges.text import (
     DOING,
@@ -58,6 +60,8 @@ def _status_lines(status: Status) -> Iterator[str]:
         yield f"  held  until {local(hold.until, zone)}{reason}"
     yield f"  last  {local(status.last_window, zone) if status.last_window else 'no window yet'}"
     yield f"  next  {_next(status)}"
+    for label, line in zip(chain(["guest"], repeat("")), guest_text.lines(status), strict=False):
+        yield f"  {label:5} {line}"
 
 
 def _run(open_run: OpenRun, status: Status) -> str:
@@ -130,6 +134,8 @@ def _status_json(status: Status) -> dict[str, object]:
             "why": status.standing.why,
             "detail": status.standing.detail,
         },
+        "guest": guest_text.guest_json(status.guest),
+        "restart_required": guest_text.restart_json(status.restart_mark),
         "settings_problems": [str(problem) for problem in status.problems],
         "attention": list(_attention(status)),
     }
@@ -254,12 +260,16 @@ def _history(arguments: Namespace, reports: Reports) -> Exit:
                     "used": each.row.used,
                     "crashes": each.row.crashes,
                     "restarts": each.row.restarts,
+                    "installed": guest_text.installed_json(each.installed),
                 }
                 for each in found
             ]
         )
         return Exit.DONE
-    headers = ("workspace", "kind", "began", "before", "awake", "ended", "outcome", "used")
+    headers = (
+        *("workspace", "kind", "began", "before", "awake", "ended", "outcome", "used"),
+        *("restarts", "installed"),
+    )
     rows = (
         (
             each.workspace,
@@ -270,6 +280,8 @@ def _history(arguments: Namespace, reports: Reports) -> Exit:
             local(each.row.ended, each.zone),
             each.row.why,
             "yes" if each.row.used else "no",
+            each.row.restarts or None,
+            guest_text.installed(each.installed),
         )
         for each in found
     )
