@@ -179,7 +179,7 @@ def test_every_word_is_on_the_page(words: type[Strength]) -> None:
 def port(tmp_path: Path) -> Iterator[int]:
     """The host's end of what the page's own guest talks to."""
     program = tmp_path / "small_guest.py"
-    program.write_text(_block(PAGE.partition("\n## A guest in ")[2], "python"))
+    program.write_text(_block(PAGE.partition("\n## A small guest\n")[2], "python"))
     host, guest = os.openpty()
     tty.setraw(guest)
     process = subprocess.Popen([sys.executable, "-I", program, os.ttyname(guest)])

@@ -67,7 +67,7 @@ def without(path: str) -> bytes:
 # -- there and back
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(every_message)
 def test_what_is_written_is_read(message: Message) -> None:
     written = encode(message)
@@ -78,7 +78,7 @@ def test_what_is_written_is_read(message: Message) -> None:
     assert type(decode(text)) is type(message)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(guest_words, max_size=3), st.integers(0, 2**32))
 def test_both_ends_joined_in_memory(said: list[Message], seed: int) -> None:
     wire, cut = b"".join(map(encode, said)), random.Random(seed)
@@ -94,7 +94,7 @@ def test_both_ends_joined_in_memory(said: list[Message], seed: int) -> None:
     assert report == next((each for each in reversed(said) if isinstance(each, Report)), None)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(host_words)
 def test_the_host_hears_no_host(message: Message) -> None:
     heard = Parser().feed(encode(message))
