@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
-from worlds import World, libvirt_test_world, memory_world, qemu_world
+from worlds import DOMAIN, World, libvirt_test_world, memory_world, qemu_world
 
 if TYPE_CHECKING:
     from lab.libvirtd import Libvirtd
@@ -41,3 +43,20 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         opened = qemu_world(request.getfixturevalue("libvirtd"), tmp_path)
     with opened as made:
         yield made
+
+
+@pytest.fixture
+def embedded_root(libvirtd: Libvirtd) -> Iterator[Path]:
+    """Of an embedded libvirt with one VM, "embedded", that is off."""
+    folder = libvirtd.folder / uuid4().hex[:4]  # short: sockets' paths end after 107 characters
+    (folder / "etc/qemu").mkdir(parents=True)
+    (folder / "etc/qemu.conf").write_text(
+        'stdio_handler = "file"\nsecurity_driver = "none"\nuser = "root"\ngroup = "root"\n'
+        "remember_owner = 0\ncgroup_controllers = []\nnamespaces = []\n"
+    )
+    kind = os.environ.get("GUESTWAKE_LAB_DOMAIN_TYPE", "qemu")
+    xml = DOMAIN.format(type=kind, name="embedded", uuid=uuid4(), display="port='-1'>")
+    (folder / "etc/qemu/embedded.xml").write_text(xml)
+    yield folder
+    for pid in folder.glob("run/qemu/embedded.pid"):
+        os.kill(int(pid.read_text()), 9)

@@ -10,10 +10,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import pytest
-from worlds import DOMAIN, World, qemu_world, until, virsh
+from worlds import World, qemu_world, until, virsh
 
 from guestwake.hypervisors.api import (
     HypervisorError,
@@ -296,25 +295,11 @@ class Embedded:
         return self.process.communicate(timeout=30)[1]
 
 
-@pytest.fixture
-def root(libvirtd: Libvirtd) -> Iterator[Path]:
-    folder = libvirtd.folder / "e"  # short: sockets' paths end after 107 characters
-    (folder / "etc/qemu").mkdir(parents=True)
-    (folder / "etc/qemu.conf").write_text(
-        'stdio_handler = "file"\nsecurity_driver = "none"\nuser = "root"\ngroup = "root"\n'
-        "remember_owner = 0\ncgroup_controllers = []\nnamespaces = []\n"
-    )
-    kind = os.environ.get("GUESTWAKE_LAB_DOMAIN_TYPE", "qemu")
-    xml = DOMAIN.format(type=kind, name="embedded", uuid=uuid4(), display="port='-1'>")
-    (folder / "etc/qemu/embedded.xml").write_text(xml)
-    yield folder
-    for pid in folder.glob("run/qemu/embedded.pid"):
-        os.kill(int(pid.read_text()), 9)
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="libvirt embeds for root here")
-def test_embedded_libvirt_serves_one_process_at_a_time_and_its_vms_outlive_it(root: Path) -> None:
-    uri = f"qemu:///embed?root={root}"
+def test_embedded_libvirt_serves_one_process_at_a_time_and_its_vms_outlive_it(
+    embedded_root: Path,
+) -> None:
+    uri = f"qemu:///embed?root={embedded_root}"
     first = Embedded(uri)
     started = first.do("start")
     assert "RUNNING" in started
@@ -325,7 +310,7 @@ def test_embedded_libvirt_serves_one_process_at_a_time_and_its_vms_outlive_it(ro
     assert second.do("") == started  # the same start, and it could be opened after all
     saved = second.do("save-paused")
     assert "SAVED" in saved
-    assert (root / "lib/qemu/save/embedded.save").exists()
+    assert (embedded_root / "lib/qemu/save/embedded.save").exists()
     assert second.end() == ""
 
     third = Embedded(uri)

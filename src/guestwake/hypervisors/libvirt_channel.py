@@ -1,17 +1,15 @@
 """The Guest Update Service's channel as libvirt opens it: a stream to the port, or a vsock.
 
-All is heard on libvirt's event thread, which a flooding guest never keeps busy: what is ready is
-told once, and then not listened to until a `receive` came back with nothing.
-
-Seen with libvirt 9, and lived with here:
+All is heard on libvirt's event thread, which a guest that floods never keeps: one fetch at a time,
+between those for everybody else, and so much in all. Seen with libvirt 9, and lived with here:
 
 - A remote stream that cannot be written to says so only by making the whole connection wait, every
   other call on it included, until its keepalive ends it. So no more is ever sent than the buffers
   between here and a guest that reads nothing surely hold: half of what was measured, 70 messages
   of a few bytes or 11 of 4 KiB.
-- Bytes that nobody receives are kept in this process without limit: who does not want them closes
-  the channel.
-- A stream of a connection that was lost tells nothing, and has nothing to receive for ever.
+- What nobody fetches from a remote stream is kept in this process without limit, 100 MiB of it in a
+  second. So it is always fetched, and where nobody takes it from here the channel closes.
+- A stream of a connection that was lost tells nothing, and has nothing to fetch for ever.
 - libvirt never lets go of what a remote stream's callback was given, the stream among it.
 """
 
@@ -20,8 +18,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-import threading
 from collections.abc import Callable
+from threading import Lock, Thread
 from typing import Final
 from weakref import ref
 
@@ -33,7 +31,9 @@ from guestwake.hypervisors.libvirt_library import libvirt
 
 SENT_BYTES_MAX: Final = 24 << 10
 SEND_COSTS: Final = 768  # bytes of those, beyond its own: the kernel counts more than that
-ABORT_SECONDS: Final = 1.0
+UNREAD_BYTES_MAX: Final = 256 << 10
+FETCHED_BYTES_MAX: Final = 64 << 10  # at once
+END_SECONDS: Final = 1.0
 CONNECT_SECONDS: Final = 1.0
 GUEST_CIDS_FROM: Final = 3  # below: the hypervisor, this host, and nobody
 
@@ -42,32 +42,32 @@ _EVENTS: Final = (
     | libvirt.VIR_STREAM_EVENT_ERROR
     | libvirt.VIR_STREAM_EVENT_HANGUP
 )
-_WOULD_BLOCK: Final = -2
 
 
 class StreamChannel:
-    """Once about 30 messages, or 5 of 4 KiB, were sent it has closed: nobody can tell how much of
-    that the guest has read. Another one, opened anew, takes as much again."""
+    """Closes where more than `UNREAD_BYTES_MAX` wait to be received, and once about 30 messages, or
+    5 of 4 KiB, were sent: nobody can tell how much of that the guest has read. Another one, opened
+    anew, takes as much again."""
 
     def __init__(self, stream: libvirt.virStream, on_ready: Callable[[], None]) -> None:
         """`stream` is open, and its connection hears events."""
         self._stream: libvirt.virStream | None = stream
         self._on_ready = on_ready
+        self._lock = Lock()  # what follows is changed on the event thread too
+        self._unread = bytearray()
         self._armed = True
+        self._why: str | None = None  # it has closed
         self._may_send = SENT_BYTES_MAX
         stream.eventAddCallback(_EVENTS, _event, ref(self))
 
     def receive(self, bytes_max: int) -> bytes:
-        stream = self._open()
-        try:
-            data = stream.recv(bytes_max)
-            if data == _WOULD_BLOCK:
-                return self._nothing(stream)
-        except libvirt.libvirtError as err:
-            raise self._lost(str(err)) from err
+        with self._lock:
+            data = bytes(self._unread[:bytes_max])
+            del self._unread[:bytes_max]
+            self._armed = self._armed or not data
         if not data:
-            raise self._lost("the VM has stopped, or its port is gone")
-        return bytes(data)
+            self._open()
+        return data
 
     def send(self, data: bytes) -> int:
         stream = self._open()
@@ -84,39 +84,70 @@ class StreamChannel:
         return count
 
     def close(self) -> None:
-        stream, self._stream = self._stream, None
-        self._armed = False
+        with self._lock:
+            self._armed = False
+            self._unread.clear()
+        self._let_go("it was closed before", wait=True)
+
+    def hear(self) -> None:
+        """Something has happened to it, by libvirt's word or because the connection was lost."""
+        with self._lock:
+            tell, self._armed = self._armed, False
+        if tell:
+            self._on_ready()
+
+    def fetch(self) -> None:
+        """On the event thread, when the stream is ready."""
+        stream = self._stream
+        if stream is None:
+            return
+        try:
+            data = stream.recv(FETCHED_BYTES_MAX)
+        except libvirt.libvirtError as err:
+            self._let_go(str(err))
+        else:
+            self._take(data)
+        self.hear()
+
+    def _take(self, data: bytes | int) -> None:
+        if isinstance(data, int):  # it would block
+            return
+        with self._lock:
+            self._unread += data
+            floods = len(self._unread) > UNREAD_BYTES_MAX
+            if floods:
+                self._unread.clear()
+        if floods:
+            self._let_go("the guest sends faster than anybody here reads")
+        elif not data:
+            self._let_go("the VM has stopped, or its port is gone")
+
+    def _open(self) -> libvirt.virStream:
+        """Raises ChannelClosed."""
+        stream = self._stream
+        if stream is None:
+            raise ChannelClosed(self._why)
+        if not stream.connect().isAlive():
+            raise self._lost("the connection to libvirt was lost")
+        return stream
+
+    def _lost(self, why: str) -> ChannelClosed:
+        self._let_go(why, wait=True)
+        return ChannelClosed(why)
+
+    def _let_go(self, why: str, *, wait: bool = False) -> None:
+        with self._lock:
+            stream, self._stream = self._stream, None
+            self._why = self._why or why
         if stream is None:
             return
         with contextlib.suppress(libvirt.libvirtError):
             stream.eventRemoveCallback()
         # It waits for the daemon's answer, and a daemon may hang.
-        end = threading.Thread(target=_end, args=(stream,), name="libvirt-end", daemon=True)
+        end = Thread(target=_end, args=(stream,), name="libvirt-end", daemon=True)
         end.start()
-        end.join(ABORT_SECONDS)
-
-    def hear(self) -> None:
-        """Something has happened to it, by libvirt's word or because the connection was lost."""
-        if self._armed:
-            self._armed = False
-            self._on_ready()
-
-    def _nothing(self, stream: libvirt.virStream) -> bytes:
-        if not stream.connect().isAlive():
-            raise self._lost("the connection to libvirt was lost")
-        if not self._armed:
-            self._armed = True
-            stream.eventUpdateCallback(_EVENTS)
-        return b""
-
-    def _open(self) -> libvirt.virStream:
-        if self._stream is None:
-            raise ChannelClosed("it was closed before")
-        return self._stream
-
-    def _lost(self, why: str) -> ChannelClosed:
-        self.close()
-        return ChannelClosed(why)
+        if wait:
+            end.join(END_SECONDS)
 
 
 class HandleWatch:
@@ -194,12 +225,11 @@ def _bind_low(unbound: socket.socket) -> None:
 
 
 def _event(stream: libvirt.virStream, events: int, channel: ref[StreamChannel]) -> None:
-    # First this: whoever is told may arm it again at once.
-    with contextlib.suppress(libvirt.libvirtError):  # it is being closed
-        stream.eventUpdateCallback(0)
     told = channel()
     if told is not None:
-        told.hear()
+        told.fetch()
+    else:  # nobody has closed it
+        stream.eventUpdateCallback(0)
 
 
 def _end(stream: libvirt.virStream) -> None:
