@@ -35,7 +35,7 @@ class Looker:
         view = self.view()
         clients = tuple(client.client(view) for client in CLIENTS if client.is_here(view))
         busy = is_busy(view, clients)
-        self._questions.busy = busy is not False
+        self._questions.busy = busy is True
         return Findings(busy, self._restart(view), clients, self._presence.sessions(view))
 
     def view(self) -> View:

@@ -19,6 +19,14 @@ APART_SECONDS_MAX = 120.0
 PAUSE = 1.0  # between two askings of the same
 APART_PAUSE = 600.0
 _SYSTEMD_RUN = "/usr/bin/systemd-run"
+_APART = (
+    *("--quiet", "--pipe", "--wait", "--collect", "--setenv=LC_ALL=C"),
+    f"--property=RuntimeMaxSec={APART_SECONDS_MAX:.0f}",
+    "--property=PrivateNetwork=yes",
+    "--property=NoNewPrivileges=yes",
+    "--property=Nice=19",
+    "--property=IOSchedulingClass=idle",
+)
 
 
 class Question(NamedTuple):
@@ -82,18 +90,9 @@ class Questions:
 
         now = asked.at = self._system.elapsed()
         asked.mark = mark
-        command = _apart(question.command) if question.apart else question.command
+        program, *words = question.command
+        command = (self._system.path(program), *words)
+        if question.apart:
+            command = (self._system.path(_SYSTEMD_RUN), *_APART, *command)
         limit = APART_SECONDS_MAX + SECONDS_MAX if question.apart else SECONDS_MAX
         asked.under_way = self._children.start(command, now + limit, ended)
-
-
-def _apart(command: tuple[str, ...]) -> tuple[str, ...]:
-    properties = (
-        f"RuntimeMaxSec={APART_SECONDS_MAX:.0f}",
-        "PrivateNetwork=yes",
-        "NoNewPrivileges=yes",
-        "Nice=19",
-        "IOSchedulingClass=idle",
-    )
-    options = ("--quiet", "--pipe", "--wait", "--collect", "--setenv=LC_ALL=C")
-    return (_SYSTEMD_RUN, *options, *(f"--property={one}" for one in properties), *command)

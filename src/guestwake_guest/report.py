@@ -12,6 +12,7 @@ from guestwake_wire.messages import (
     NAME_MAX,
     REASONS_MAX,
     SESSIONS_MAX,
+    TIME_MAX,
     Client,
     Reason,
     Report,
@@ -41,7 +42,7 @@ class Findings(NamedTuple):
 def report(identity: Identity, findings: Findings, number: int, time: int) -> Report:
     return Report(
         number=number,
-        time=max(0, time),
+        time=min(max(0, time), TIME_MAX),
         boot_id=clean(identity.boot_id, NAME_MAX),
         agent=AGENT,
         os=clean(identity.os),

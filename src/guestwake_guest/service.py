@@ -151,7 +151,7 @@ class Service:
             tell("asked to let the update clients look, but none here has a unit for that")
             return
         tell(f"letting the update clients look now: {', '.join(units)}")
-        command = (_SYSTEMCTL, "start", "--no-block", *units)
+        command = (self._system.path(_SYSTEMCTL), "start", "--no-block", *units)
         if not self._children.start(command, now + NUDGE_SECONDS_MAX, _nudged):
             warn("systemctl could not be started: the update clients look when they do")
 
@@ -208,7 +208,9 @@ class Service:
         due = [self._tick_at]
         for host in self._conversations.values():
             if host.connected:
-                due += [self._look_at(now), self._say_at(host, now)]
+                due.append(self._say_at(host, now))
+            if host.may_report():
+                due.append(self._look_at(now))
             if host.has_more:
                 due.append(now)
         if self._fifo and self._fifo.paused_until > now:

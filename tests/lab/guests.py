@@ -32,6 +32,10 @@ from lab.steps import Steps
 MEMORY = 256  # MiB; what it is made of is what a save has to write
 COMMAND_LINE = "root=/dev/vda rw quiet console=tty0 console=ttyS0 fsck.mode=skip"
 NEVER_BOOTS = f"{COMMAND_LINE} init=/usr/bin/sleep -- infinity"
+# The Guest Update Service is in the image; these let it be, as in a guest that never had one.
+UNITS = ("guestwake-guest.service", "guestwake-guest.socket")
+NO_SERVICE = "".join(f" systemd.mask={unit}" for unit in UNITS)
+CHANNEL = "<channel type='unix'><target type='virtio' name='org.guestwake.update.0'/></channel>"
 
 DOMAIN = """\
 <domain type='{domain_type}'>
@@ -57,6 +61,7 @@ DOMAIN = """\
     <controller type='usb' model='none'/>
     <serial type='file'><source path='{console}' append='on'/></serial>
     <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+    {channel}
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
     <graphics type='vnc'><listen type='socket' socket='{display}'/></graphics>
     <video><model type='vga'/></video>
@@ -109,12 +114,24 @@ class Lab:
             raise LabError(done.stderr.strip())
         return done.stdout.strip()
 
-    def define_guest(self, name: str, *, memory: int = MEMORY, boots: bool = True) -> Guest:
+    def define_guest(
+        self,
+        name: str,
+        *,
+        memory: int = MEMORY,
+        boots: bool = True,
+        channel: bool = True,
+        service: bool = True,
+    ) -> Guest:
         """An off guest with the package at 1.0. `memory` in MiB; `boots=False`: it starts and
-        hangs before anything in it could answer. Names of at most 20 characters."""
+        hangs before anything in it could answer; `channel`: it has the port on which its Guest
+        Update Service speaks; `service`: that runs. Names of at most 20 characters."""
         guest = Guest(self, name, str(uuids.uuid4()))
         guest.make_disk(self.image.disk)
-        guest.define(memory=memory, command_line=COMMAND_LINE if boots else NEVER_BOOTS)
+        command_line = COMMAND_LINE if boots else NEVER_BOOTS
+        if not service:
+            command_line += NO_SERVICE
+        guest.define(memory=memory, command_line=command_line, channel=channel)
         return guest
 
     def hibernated_guest(self, name: str, *, paused: bool = False) -> Guest:
@@ -147,6 +164,7 @@ class Lab:
         guest.start()
         guest.wait_until_agent_answers()
         guest.run("systemctl is-system-running --wait")
+        assert guest.run(f"systemctl is-active {' '.join(UNITS)}").code == 0
         guest.hibernate()
         shutil.copyfile(guest.saved_image, folder / "memory.save")
         # The base by a relative path: the checkout may be moved.
@@ -202,13 +220,14 @@ class Guest:
         command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base)]
         subprocess.run([*command, str(self.disk)], check=True)
 
-    def define(self, *, memory: int, command_line: str) -> None:
+    def define(self, *, memory: int, command_line: str, channel: bool = True) -> None:
         xml = DOMAIN.format(
             domain_type=self.lab.domain_type,
             name=escape(self.name),
             uuid=self.uuid,
             memory=memory,
             command_line=command_line,
+            channel=CHANNEL if channel else "",
             kernel=escape(str(self.lab.image.kernel)),
             initrd=escape(str(self.lab.image.initrd)),
             disk=self.disk,

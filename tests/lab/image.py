@@ -2,12 +2,14 @@
 
     python -m lab.image      build it if it is not there (about two minutes), print where it is
 
-Inside: systemd, the guest agent, unattended-upgrades, and the package `guestwake-example` at 1.0
+Inside: systemd, the guest agent, unattended-upgrades, the Guest Update Service as this checkout
+has it, and the package `guestwake-example` at 1.0
 with 2.0 in a repository of its own, so that nothing ever needs a network. The repository beside
 it (`/srv/guestwake-lab/restart`) holds 2.1, which asks for a restart as real packages do.
 
-The name of the built image is a hash of everything that goes into it; a change builds anew.
-Two builders wait for each other.
+The name of the built image is a hash of everything that goes into it; a change builds anew. What
+Debian gives is kept apart (`base-…`), so that a change of the service takes seconds. Two builders
+wait for each other.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from lab.steps import StepFailed, Steps
 PROJECT = Path(__file__).resolve().parents[2]
 CACHE = PROJECT / ".cache" / "lab"
 RECIPE = Path(__file__).parent / "guest"
+SERVICE = CACHE / "guestwake-guest.pyz"
 
 RELEASE = "bookworm"
 PACKAGES = (
@@ -44,6 +47,9 @@ set -e
 echo '*** System restart required ***' >/run/reboot-required
 echo {EXAMPLE} >>/run/reboot-required.pkgs
 """
+
+
+STEPS = Steps("image", CACHE / "image.log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +73,22 @@ class Image:
 
 def image() -> Image:
     """The image, built now if it is not there. Raises StepFailed."""
-    built = CACHE / f"image-{recipe_hash()}"
-    if not built.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with (CACHE / "image.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not built.exists():
-                build(built)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "image.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        output(sys.executable, str(PROJECT / "tools" / "guest"), str(SERVICE))
+        base = CACHE / f"base-{recipe_hash()}"
+        service = hashlib.sha256(base.name.encode() + SERVICE.read_bytes()).hexdigest()[:12]
+        built = CACHE / f"image-{service}"
+        if not built.exists():
+            if not base.exists():
+                build_base(base)
+            build(built, base)
     return Image(built)
 
 
 def recipe_hash() -> str:
+    """Of all but the service."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
     for path in sorted(RECIPE.rglob("*")):
         if path.is_file():
@@ -85,15 +96,22 @@ def recipe_hash() -> str:
     return digest.hexdigest()[:12]
 
 
-def build(built: Path) -> None:
-    """In a folder beside it, renamed when whole: a half-built image is never seen."""
-    steps = Steps("image", CACHE / "image.log")
+def build_base(base: Path) -> None:
+    """In a folder beside it, renamed when whole: a half-built one is never seen."""
     with tempfile.TemporaryDirectory(dir=CACHE, prefix="building-") as name:
         work = Path(name)
         (work / "result").mkdir()
         prepare_files(work / "files")
-        steps.run("making a small Debian guest", bootstrap_command(work), folder=work / "files")
-        steps.run("putting it on a disk", disk_command(work))
+        STEPS.run("making a small Debian guest", bootstrap_command(work), folder=work / "files")
+        (work / "root.tar").rename(work / "result" / "root.tar")
+        (work / "result").rename(base)
+
+
+def build(built: Path, base: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="building-") as name:
+        work = Path(name)
+        (work / "result").mkdir()
+        STEPS.run("putting it on a disk", disk_command(work, base / "root.tar"))
         (work / "result").rename(built)
 
 
@@ -110,20 +128,23 @@ def bootstrap_command(work: Path) -> list[str]:
     ]
 
 
-def disk_command(work: Path) -> list[str]:
+def disk_command(work: Path, base: Path) -> list[str]:
     """Unpacks as root, or as something like it: files of many owners go onto the disk. Without
-    devices, which only the real root can make; the kernel brings its own."""
+    devices, which only the real root can make; the kernel brings its own. The service is put in
+    as into any system that does not run."""
     script = """
         cd "$1"
         trap 'rm -rf root disk.raw' EXIT
         mkdir root
-        tar --extract --file root.tar --directory root --exclude './dev/*'
+        tar --extract --file "$3" --directory root --exclude './dev/*'
+        "$4" -IS "$5" install --root root --no-start
         mke2fs -q -t ext4 -d root -E lazy_itable_init=0,lazy_journal_init=0 disk.raw "$2"
         qemu-img convert -O qcow2 disk.raw result/root.qcow2
         cp -L root/vmlinuz root/initrd.img result/
     """
     as_root = [] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--map-auto"]
-    return [*as_root, "sh", "-ec", script, "disk", str(work), DISK]
+    words = ["disk", str(work), DISK, str(base), sys.executable, str(SERVICE)]
+    return [*as_root, "sh", "-ec", script, *words]
 
 
 # --- where Debian comes from: what this machine's apt is set up for ---

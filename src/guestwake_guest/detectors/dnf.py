@@ -15,8 +15,9 @@ from guestwake_wire.messages import Reason, Strength
 
 SOURCE = "dnf"
 _DNF = "/usr/bin/dnf"
-# From the cache, so that it asks nobody else.
-_QUESTION = Question(SOURCE, (_DNF, "--cacheonly", "needs-restarting", "--reboothint"), apart=True)
+# Of the installed packages alone: a repository whose cache is missing would make it fail.
+_OPTIONS = ("--cacheonly", "--disablerepo=*")
+_QUESTION = Question(SOURCE, (_DNF, *_OPTIONS, "needs-restarting", "--reboothint"), apart=True)
 _YES = "Reboot is required"
 
 

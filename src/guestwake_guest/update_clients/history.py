@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from guestwake_guest.system import Identity, System
-from guestwake_wire.messages import INSTALLED_MAX, NAME_MAX, Installed, clean
+from guestwake_wire.messages import INSTALLED_MAX, NAME_MAX, TIME_MAX, Installed, clean
 
 SPAN = 7 * 86400  # of what is told, seconds before the newest
 
@@ -36,7 +36,8 @@ class Log:
 
 
 def installed(name: str, version: str, at: float) -> Installed:
-    return Installed(clean(name, NAME_MAX), clean(version, NAME_MAX), int(at))
+    when = min(max(0, int(at)), TIME_MAX)
+    return Installed(clean(name, NAME_MAX), clean(version, NAME_MAX), when)
 
 
 def _newest(found: Iterable[Installed]) -> History:
