@@ -127,13 +127,14 @@ class StreamChannel:
         stream = self._stream
         if stream is None:
             raise ChannelClosed(self._why)
-        if not stream.connect().isAlive():
+        connection = stream.connect()  # None: it has just been let go of
+        if connection is None or not connection.isAlive():
             raise self._lost("the connection to libvirt was lost")
         return stream
 
     def _lost(self, why: str) -> ChannelClosed:
         self._let_go(why, wait=True)
-        return ChannelClosed(why)
+        return ChannelClosed(self._why)
 
     def _let_go(self, why: str, *, wait: bool = False) -> None:
         with self._lock:
