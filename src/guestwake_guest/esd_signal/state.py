@@ -39,6 +39,6 @@ def write(system: System, signal: Signal) -> None:
     text = json.dumps({"boot_id": system.line(_BOOT_ID), "at": signal.at, "text": signal.text})
     path = system.path(_FILE)
     made = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with open(made, "w", encoding="ascii") as file:
-        file.write(text)
+    with open(made, "wb") as file:
+        file.write(text.encode())
     os.rename(f"{path}.new", path)

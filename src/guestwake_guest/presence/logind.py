@@ -14,9 +14,13 @@ from guestwake_wire.messages import NAME_MAX, Session, SessionKind, clean
 
 _FOLDER = "/run/systemd/sessions"
 _LOGINCTL = "/usr/bin/loginctl"
-_PROPERTIES = (
-    "Id,Name,Class,Type,Remote,State,TTY,Timestamp,TimestampMonotonic,IdleHint,"
-    "IdleSinceHintMonotonic"
+# One option each: unlike systemctl, loginctl takes no list.
+_PROPERTIES = tuple(
+    f"--property={name}"
+    for name in (
+        *("Id", "Name", "Class", "Type", "Remote", "State", "TTY"),
+        *("Timestamp", "TimestampMonotonic", "IdleHint", "IdleSinceHintMonotonic"),
+    )
 )
 _GRAPHICAL = ("x11", "wayland", "mir")
 _SESSIONS_MAX = 64
@@ -43,7 +47,7 @@ def _told(view: View) -> list[Properties]:
     if not names:
         return []
     mark = tuple((name, view.system.identity(f"{_FOLDER}/{name}")) for name in names)
-    command = (_LOGINCTL, "show-session", f"--property={_PROPERTIES}", *names)
+    command = (_LOGINCTL, "show-session", *_PROPERTIES, *names)
     answer = view.questions.ask(Question("sessions", command), mark, again_after=_AGAIN)
     blocks = answer.text.split("\n\n") if answer else []
     return [one for one in map(_properties, blocks) if one.get("Id") in names]
