@@ -11,7 +11,9 @@ import os
 import pkgutil
 import subprocess
 import sys
+from contextlib import suppress
 
+from guestwake_guest.esd_signal import fifo, state
 from guestwake_guest.exit_codes import Exit
 
 SERVICE = "guestwake-guest.service"
@@ -32,7 +34,7 @@ def install(root: str, *, start: bool) -> int:
         return _failed(f"cannot be installed: {error}")
     _say(changed or ["nothing to do: it is installed as it is here"])
     if start and _is_running(root):
-        return _start()
+        return _start("restart" if changed else "start")
     return Exit.DONE
 
 
@@ -64,7 +66,7 @@ def _put_all(root: str) -> list[str | None]:
 
 
 def _own_bytes() -> bytes:
-    file = os.path.abspath(sys.argv[0])
+    file = os.path.realpath(sys.argv[0])  # it may have been called by its link
     if not os.path.isfile(file) or not file.endswith(".pyz"):
         raise _NotAZipapp("this is no zipapp; build one with `make guest`")
     with open(file, "rb") as program:
@@ -115,7 +117,8 @@ def _content(path: str) -> bytes | None:
 
 
 def _files() -> tuple[str, ...]:
-    return (*_ENABLED, f"{_UNITS}/{SERVICE}", f"{_UNITS}/{SOCKET}", COMMAND, PROGRAM)
+    units = (f"{_UNITS}/{SERVICE}", f"{_UNITS}/{SOCKET}")
+    return (*_ENABLED, *units, COMMAND, PROGRAM, fifo.PATH, state.FILE)
 
 
 def _removed(root: str, file: str) -> bool:
@@ -123,8 +126,9 @@ def _removed(root: str, file: str) -> bool:
     if not os.path.lexists(path):
         return False
     os.unlink(path)
-    if file == PROGRAM and not os.listdir(os.path.dirname(path)):
-        os.rmdir(os.path.dirname(path))
+    with suppress(OSError):  # a folder of ours that holds something else
+        if os.path.basename(os.path.dirname(path)) == "guestwake":
+            os.rmdir(os.path.dirname(path))
     return True
 
 
@@ -139,11 +143,11 @@ def _is_running(root: str) -> bool:
     return os.path.realpath(root) == "/" and os.path.isdir("/run/systemd/system")
 
 
-def _start() -> int:
+def _start(verb: str) -> int:
     good = _systemctl("daemon-reload") and _systemctl("start", SOCKET)
-    if not (good and _systemctl("restart", SERVICE)):
+    if not (good and _systemctl(verb, SERVICE)):
         return _failed(f"is installed but does not start: see `systemctl status {SERVICE}`")
-    _say([f"started {SERVICE}"])
+    _say([f"{SERVICE} is started"])
     return Exit.DONE
 
 

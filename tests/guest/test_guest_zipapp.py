@@ -245,6 +245,12 @@ def test_installing_twice_does_it_once(zipapp: Path, tmp_path: Path) -> None:
     assert (tmp_path / PROGRAM).stat() == before
 
 
+def test_it_may_be_called_by_its_link(zipapp: Path, tmp_path: Path) -> None:
+    run(zipapp, "install", "--root", str(tmp_path))
+    done = run(tmp_path / COMMAND, "install", "--root", str(tmp_path))
+    assert done.stdout == "nothing to do: it is installed as it is here\n"
+
+
 def test_an_older_one_is_replaced_as_a_whole(zipapp: Path, tmp_path: Path) -> None:
     run(zipapp, "install", "--root", str(tmp_path))
     old = tmp_path / PROGRAM

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from guestwake_guest.system import System
 from guestwake_wire.messages import clean
 
-_FILE = "/run/guestwake/restart-signal"
+FILE = "/run/guestwake/restart-signal"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -26,7 +26,7 @@ class Signal(NamedTuple):
 def read(system: System) -> Signal | None:
     """None also where the file is another boot's, or damaged: only root can have done that."""
     try:
-        told = json.loads(system.text(_FILE) or "null")
+        told = json.loads(system.text(FILE) or "null")
         if not told or told["boot_id"] != system.line(_BOOT_ID):
             return None
         return Signal(float(told["at"]), clean(str(told["text"])))
@@ -37,7 +37,7 @@ def read(system: System) -> Signal | None:
 def write(system: System, signal: Signal) -> None:
     """Whole or not at all. Raises OSError."""
     text = json.dumps({"boot_id": system.line(_BOOT_ID), "at": signal.at, "text": signal.text})
-    path = system.path(_FILE)
+    path = system.path(FILE)
     made = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with open(made, "wb") as file:
         file.write(text.encode())
