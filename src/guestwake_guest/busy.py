@@ -19,6 +19,7 @@ from guestwake_wire.messages import Client, ClientState
 
 _FOLDER = "/run/systemd/inhibit"
 _BUSCTL = "/usr/bin/busctl"
+_AGAIN = 300.0  # seconds, for an answer that was none
 _QUESTION = Question(
     "inhibitors",
     (
@@ -46,7 +47,7 @@ def _shutdown_is_blocked(view: View) -> bool | None:
     there = [name for name in view.system.names(_FOLDER) if not name.endswith(".ref")]
     if not there:
         return False
-    answer = view.questions.ask(_QUESTION, tuple(there))
+    answer = view.questions.ask(_QUESTION, tuple(there), again_after=_AGAIN)
     return blocks_shutdown(answer.text) if answer and answer.code == 0 else None
 
 

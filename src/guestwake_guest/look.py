@@ -43,7 +43,11 @@ class Looker:
 
     def asks(self) -> bool:
         """A command is under way whose answer the next look will have."""
-        return self._questions.under_way()
+        return self._questions.under_way(apart=True)
+
+    def is_unsure(self) -> bool:
+        """Who is here, or whether the guest is busy, will be known in a moment."""
+        return self._questions.under_way(apart=False)
 
     def _restart(self, view: View) -> tuple[Reason, ...]:
         """Strong ones first."""

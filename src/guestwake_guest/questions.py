@@ -41,7 +41,8 @@ class Answer(NamedTuple):
 
 
 class _Asked:
-    def __init__(self) -> None:
+    def __init__(self, question: Question) -> None:
+        self.apart = question.apart
         self.mark: Hashable = None
         self.at: float | None = None
         self.under_way = False
@@ -63,13 +64,14 @@ class Questions:
         """The last answer; None: none yet, or the command failed to give one. `mark`: what the
         answer depends on; it is asked again when that has changed, and after `again_after`
         seconds."""
-        asked = self._asked.setdefault(question.name, _Asked())
+        asked = self._asked.setdefault(question.name, _Asked(question))
         if self._is_due(question, asked, mark, again_after):
             self._start(question, asked, mark)
         return asked.answer
 
-    def under_way(self) -> bool:
-        return any(asked.under_way for asked in self._asked.values())
+    def under_way(self, *, apart: bool) -> bool:
+        """Without the costly ones, unless `apart`."""
+        return any(one.under_way and (apart or not one.apart) for one in self._asked.values())
 
     def _is_due(
         self, question: Question, asked: _Asked, mark: Hashable, again_after: float | None

@@ -182,7 +182,9 @@ class Service:
                 transport.lost()
 
     def _say(self, host: Conversation, now: float) -> None:
-        if not host.connected or now < self._say_at(host, now):
+        """Nothing while a session may be missing in what was found: what a report does not name is
+        not so."""
+        if not host.connected or self._looker.is_unsure() or now < self._say_at(host, now):
             return
         if host.wants_all:
             host.say_hello()
@@ -207,7 +209,7 @@ class Service:
         now = self._system.elapsed()
         due = [self._tick_at]
         for host in self._conversations.values():
-            if host.connected:
+            if host.connected and not self._looker.is_unsure():
                 due.append(self._say_at(host, now))
             if host.may_report():
                 due.append(self._look_at(now))

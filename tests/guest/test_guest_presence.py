@@ -141,6 +141,14 @@ def test_an_answer_that_is_none(logind: Guest, answer: str) -> None:
     assert seen(logind) == {}
 
 
+def test_where_logind_does_not_answer_utmp_does(logind: Guest) -> None:
+    logind.program(LOGINCTL, "exit 1")
+    after = int((logind.elapsed - 300) * os.sysconf("SC_CLK_TCK"))
+    logind.write("/proc/41/stat", f"41 (sh) {' '.join(['0'] * 19)} {after} 0\n")
+    logind.path("/run/utmp").write_bytes(entry("tty1", "anna", "", 41, BEGAN))
+    assert list(seen(logind)) == ["anna"]
+
+
 # --- without logind ---
 
 ENTRY = struct.Struct("=hxxi32s4s32s256s4xi2i16s20x")

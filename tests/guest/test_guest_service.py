@@ -185,6 +185,32 @@ def test_a_host_that_goes_and_comes_hears_all(host: Host) -> None:
     assert kinds(host.hears()) == [Hello, Report]
 
 
+def test_nobody_is_missing_in_the_first_report(host: Host) -> None:
+    """Who is here takes a moment to find out, and what a report does not name is not so."""
+    host.guest.says("/usr/bin/loginctl", "show-session.txt")
+    host.guest.write("/run/systemd/sessions/1")
+    assert host.hears() == []
+    assert host.service.pause() > 0
+    answers(host)
+    (report,) = host.reports()
+    assert [session.user for session in report.sessions] == ["anna"]
+
+
+def test_a_logind_that_hangs_silences_nobody(host: Host) -> None:
+    host.guest.program("/usr/bin/loginctl", "exec sleep 60")
+    host.guest.write("/run/systemd/sessions/1")
+    host.hears()
+    assert len([one for one in host.over(60) if isinstance(one, Report)]) == 1
+
+
+def answers(host: Host) -> None:
+    """Waits for the commands that are under way."""
+    until = time.monotonic() + 10
+    while host.service._children.outputs() and time.monotonic() < until:
+        host.service._children.tend(host.guest.elapsed)
+    host.service._look_now = True
+
+
 def test_numbers_count_up(host: Host) -> None:
     host.hears()
     numbers = [message.number for message in host.over(300) if isinstance(message, Report)]
@@ -373,11 +399,24 @@ def test_a_port_that_may_not_be_opened_ends_the_service(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("guestwake_guest.transports.virtio_serial.Port", denied)
-    guest.write(PORT)
     transport = VirtioSerial(guest.system)
+    guest.write(PORT)
     with pytest.raises(PortDenied):
         transport.look()
     assert Service(guest.system, (transport,)).turn() is Ended.DENIED
+
+
+def test_a_port_that_it_may_never_open_is_let_be(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was there at the start: another start would change nothing."""
+
+    def denied(path: str) -> Port:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("guestwake_guest.transports.virtio_serial.Port", denied)
+    guest.write(PORT)
+    assert Service(guest.system, (VirtioSerial(guest.system),)).turn() is None
 
 
 def test_a_real_port_is_read_and_written_like_a_terminal(guest: Guest) -> None:

@@ -14,8 +14,9 @@ class Presence:
 
     def sessions(self, view: View) -> tuple[Session, ...]:
         """Those with the latest input first."""
-        where = logind if logind.is_here(view) else utmp
-        found = where.sessions(view, self._terminals)
+        found = logind.sessions(view, self._terminals) if logind.is_here(view) else None
+        if found is None:
+            found = utmp.sessions(view, self._terminals)
         return tuple(sorted(found, key=_quiet_for)[:SESSIONS_MAX])
 
 

@@ -35,13 +35,16 @@ def is_here(view: View) -> bool:
     return view.system.exists(_FOLDER)
 
 
-def sessions(view: View, terminals: Terminals) -> list[Session]:
+def sessions(view: View, terminals: Terminals) -> list[Session] | None:
+    """None: there are some, and logind does not say which."""
     told = _told(view)
+    if told is None:
+        return None
     terminals.forget_all_but({one["Id"] for one in told})
     return [_session(view, one, terminals) for one in told if _is_a_person(one)]
 
 
-def _told(view: View) -> list[Properties]:
+def _told(view: View) -> list[Properties] | None:
     """What logind says of each. While there are none, nobody is asked."""
     names = [name for name in view.system.names(_FOLDER) if "." not in name][:_SESSIONS_MAX]
     if not names:
@@ -50,7 +53,8 @@ def _told(view: View) -> list[Properties]:
     command = (_LOGINCTL, "show-session", *_PROPERTIES, *names)
     answer = view.questions.ask(Question("sessions", command), mark, again_after=_AGAIN)
     blocks = answer.text.split("\n\n") if answer else []
-    return [one for one in map(_properties, blocks) if one.get("Id") in names]
+    told = [one for one in map(_properties, blocks) if one.get("Id") in names]
+    return told or None
 
 
 def _properties(block: str) -> Properties:

@@ -1,4 +1,4 @@
-"""Sessions as /run/utmp has them (utmp(5)), where there is no logind.
+"""Sessions as /run/utmp has them (utmp(5)), where there is no logind, or it does not answer.
 
 Its times are by the wall clock, which moves; so a session is as old as its process.
 """

@@ -57,6 +57,7 @@ class VirtioSerial:
     def __init__(self, system: System) -> None:
         self._path = system.path(PORT)
         self._is_open = False
+        self._was_there = os.path.exists(self._path)
 
     def look(self) -> Port | None:
         """Raises PortDenied."""
@@ -64,12 +65,16 @@ class VirtioSerial:
             return None
         try:
             port = Port(self._path)
-        except PermissionError as error:
-            raise PortDenied(f"'{self._path}': {error.strerror}") from error
-        except OSError:
+        except OSError as error:
+            self._check(error)
             return None  # busy, or gone again
         self._is_open = True
         return port
+
+    def _check(self, error: OSError) -> None:
+        """Where the port was there at the start, another start would change nothing."""
+        if isinstance(error, PermissionError) and not self._was_there:
+            raise PortDenied(f"'{self._path}': {error.strerror}") from error
 
     def waits_on(self) -> int | None:
         return None
