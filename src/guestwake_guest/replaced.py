@@ -27,7 +27,10 @@ class Replaced:
         seen = _identity(self._file)
         if seen != self._seen:
             self._seen, self._seen_at = seen, now
-        return seen is not None and seen != self._ours and now >= self._seen_at + SETTLED
+        return self.is_settling() and now >= self._seen_at + SETTLED
+
+    def is_settling(self) -> bool:
+        return self._seen is not None and self._seen != self._ours
 
 
 def _identity(file: str) -> Identity:

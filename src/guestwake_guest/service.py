@@ -16,7 +16,7 @@ from guestwake_guest.conversation import Conversation
 from guestwake_guest.esd_signal.fifo import Fifo
 from guestwake_guest.journal import tell, warn
 from guestwake_guest.look import Looker, identity, wanted_units
-from guestwake_guest.replaced import Replaced
+from guestwake_guest.replaced import SETTLED, Replaced
 from guestwake_guest.report import Findings, framed, report, substance
 from guestwake_guest.system import System
 from guestwake_guest.transports.api import StreamClosed, Transport
@@ -83,6 +83,8 @@ class Service:
             self._tick_at = now + TICK
             if self._replaced and self._replaced.settled(now):
                 return Ended.REPLACED
+            if self._replaced and self._replaced.is_settling():
+                self._tick_at = now + SETTLED
         try:
             self._find_hosts()
         except PortDenied as error:

@@ -526,7 +526,8 @@ def test_it_ends_when_its_file_was_replaced_and_has_settled(guest: Guest, tmp_pa
     file.write_bytes(b"new")
     guest.passes(60)
     assert service.turn() is None  # seen for the first time
-    guest.passes(60)
+    assert service.pause() == 10
+    guest.passes(10)
     assert service.turn() is Ended.REPLACED
 
 
