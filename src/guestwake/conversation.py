@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 CHUNKS_MAX = 4  # in one go
 OPEN_AGAIN = 30.0  # seconds after a channel could not be opened, or its reader failed
+LOST_AGAIN = 5.0  # seconds after one has closed: the guest restarts, or floods, or it was replaced
 LISTENS_AGAIN = 1.0  # seconds between two goes, once the first few are used up
 LISTENS_AT_ONCE = 8
 ASK_AGAIN = 150.0  # seconds without a word after which it is asked for one
@@ -65,7 +66,7 @@ class Conversation:
         self._start: Start | None = None
         self._not_before = 0.0
         self._goes, self._went = float(LISTENS_AT_ONCE), 0.0
-        self._behind = False
+        self._behind = self._lost = False
         self._unsent = b""
         self._quiet()
 
@@ -89,8 +90,10 @@ class Conversation:
 
     @property
     def look_within(self) -> timedelta | None:
-        """There is more to be listened to, and not at once. None: `hurry` will tell."""
-        return timedelta(seconds=LISTENS_AGAIN) if self._behind else None
+        """There is something to be done, and not at once. None: `hurry` will tell."""
+        if self._behind:
+            return timedelta(seconds=LISTENS_AGAIN)
+        return timedelta(seconds=LOST_AGAIN) if self._lost else None
 
     def listen(self, now: Now) -> Report | None:
         """The last report that came, if any. Opens the channel where the VM runs and none is.
@@ -103,8 +106,11 @@ class Conversation:
             report = self._taken_in(now)
             self._ask_for_a_word(now)
             self._flush()
-        except ChannelClosed:
+        except ChannelClosed as err:
+            log.debug("channel of '%s': %s", self._vm.name, err)
+            self._not_before = now.elapsed + LOST_AGAIN
             self.close()
+            self._lost = True
             return None
         except ReaderFailed as err:
             log.warning("what the guest of '%s' sent could not be read: %s", self._vm.name, err)
@@ -139,7 +145,8 @@ class Conversation:
         if channel is not None:
             channel.close()
             self._parser.forget(_STREAM)
-        self._start, self._unsent, self._behind = None, b"", False
+        self._start, self._unsent = None, b""
+        self._behind = self._lost = False
         self._quiet()
 
     # below
@@ -147,7 +154,7 @@ class Conversation:
     def _open(self, now: Now) -> bool:
         if now.elapsed < self._not_before:
             return False
-        self._not_before = now.elapsed + OPEN_AGAIN
+        self._not_before, self._lost = now.elapsed + OPEN_AGAIN, False
         before = self._hypervisor.state(self._vm)
         if before.power is not Power.RUNNING or before.start is None:
             self._not_before = 0.0

@@ -101,6 +101,9 @@ def test_status_can_name_who_keeps_a_vm_awake() -> None:
 
 AT_RISK = [
     ("a session older than the wake", guest(session(since=-1)), SAVED_BEFORE, True),
+    ("one that seems to begin just after it, of a VM with memory",
+     guest(session(since=30)), SAVED_BEFORE, True),
+    ("one that begins well after it, untouched", guest(session(since=61)), SAVED_BEFORE, False),
     ("a session that began with the wake and saw no input",
      guest(session(since=0)), OFF_BEFORE, False),
     ("a session that has seen input", guest(session(since=5, typed=6)), OFF_BEFORE, True),

@@ -17,6 +17,9 @@ from guestwake.policy.words import Now
 VIEWER_COUNTS_AFTER = timedelta(seconds=60)
 GUEST_INPUT_COUNTS_AFTER = timedelta(minutes=2)
 GUEST_INPUT_LASTS = timedelta(minutes=60)
+# The guest tells ages in whole seconds, and is heard a moment after it spoke: a session that
+# seems to have begun just after the wake may have come with the memory.
+SESSION_AGE_DOUBT = timedelta(seconds=60)
 
 
 class By(StrEnum):
@@ -124,5 +127,7 @@ def _input_counts(session: Session, awake: Awake, now: Now) -> bool:
 
 def _has_work(session: Session, awake: Awake) -> bool:
     # A session that began after the wake and never saw input is an automatic logon.
-    untouched = session.input is None and session.input_known
-    return not untouched or awake.woke is None or session.since < awake.woke
+    if session.input is not None or not session.input_known or awake.woke is None:
+        return True
+    doubt = SESSION_AGE_DOUBT.total_seconds() if awake.rested else 0.0
+    return session.since < awake.woke + doubt
