@@ -138,7 +138,34 @@ def test_a_desktop_that_is_not_idle_has_input(logind: Guest) -> None:
 def test_an_answer_that_is_none(logind: Guest, answer: str) -> None:
     logind.write("/answer", answer)
     logind.program(LOGINCTL, f'cat "{logind.path("/answer")}"')
-    assert seen(logind) == {}
+    people = Presence().sessions(logind.view())
+    assert [(one.user, one.input) for one in people] == [("?", None)] * 5  # never "nobody"
+
+
+def test_whom_an_answer_that_was_cut_off_leaves_out_is_not_nobody(logind: Guest) -> None:
+    """A session that ended since: loginctl tells those before it, and none of those after it."""
+    whole = (RECORDED / "show-session.txt").read_text()
+    logind.write("/answer", whole.partition("\n\n")[0] + "\n")
+    logind.program(LOGINCTL, f'cat "{logind.path("/answer")}"; exit 1')
+    presence = Presence()
+    seen(logind, presence)
+    found = presence.sessions(logind.view())
+    assert sorted(one.user for one in found) == ["?", "?", "?", "?", "anna"]
+    assert {one.input for one in found if one.user == "?"} == {None}
+
+
+def test_more_sessions_than_are_asked_for_are_not_nobody(logind: Guest) -> None:
+    for number in range(100, 200):
+        logind.write(f"{SESSIONS}/{number}")
+    logind.says(LOGINCTL, "show-session.txt")
+    assert "?" in seen(logind)
+
+
+@pytest.mark.parametrize("kind", ["user-early", "user-light", "user-early-light"])
+def test_people_of_the_newer_classes(logind: Guest, kind: str) -> None:
+    """Root's sessions are `user-early` since systemd 256."""
+    edited(logind, "Class=user\n", f"Class={kind}\n")
+    assert sorted(seen(logind)) == ["anna", "bert", "carl"]
 
 
 def test_where_logind_does_not_answer_utmp_does(logind: Guest) -> None:

@@ -16,7 +16,7 @@ class Presence:
         """Those with the latest input first."""
         found = logind.sessions(view, self._terminals) if logind.is_here(view) else None
         if found is None:
-            found = utmp.sessions(view, self._terminals)
+            found = utmp.sessions(view, self._terminals) or logind.unknown(view)
         return tuple(sorted(found, key=_quiet_for)[:SESSIONS_MAX])
 
 

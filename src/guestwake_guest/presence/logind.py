@@ -22,6 +22,7 @@ _PROPERTIES = tuple(
         *("Timestamp", "TimestampMonotonic", "IdleHint", "IdleSinceHintMonotonic"),
     )
 )
+_NOBODY_KNOWS = "?"
 _GRAPHICAL = ("x11", "wayland", "mir")
 _SESSIONS_MAX = 64
 # What a desktop says of its idleness changes without any file's changing.
@@ -36,25 +37,43 @@ def is_here(view: View) -> bool:
 
 
 def sessions(view: View, terminals: Terminals) -> list[Session] | None:
-    """None: there are some, and logind does not say which."""
-    told = _told(view)
-    if told is None:
+    """None: there are some, and logind does not say of any who it is."""
+    names = _names(view)
+    told = _told(view, names)
+    if names and not told:
         return None
-    terminals.forget_all_but({one["Id"] for one in told})
-    return [_session(view, one, terminals) for one in told if _is_a_person(one)]
+    terminals.forget_all_but(set(told))
+    people = [_session(view, one, terminals) for one in told.values() if _is_a_person(one)]
+    return people + [_unknown(view, name) for name in names if name not in told]
 
 
-def _told(view: View) -> list[Properties] | None:
-    """What logind says of each. While there are none, nobody is asked."""
-    names = [name for name in view.system.names(_FOLDER) if "." not in name][:_SESSIONS_MAX]
+def unknown(view: View) -> list[Session]:
+    """Those that there are, where nobody says who they are."""
+    return [_unknown(view, name) for name in _names(view)]
+
+
+def _unknown(view: View, name: str) -> Session:
+    """Who it is cannot be told: that is never nobody."""
+    since = view.system.age(f"{_FOLDER}/{name}")
+    return Session(_NOBODY_KNOWS, SessionKind.TEXT, since or 0, None)
+
+
+def _names(view: View) -> list[str]:
+    return [name for name in view.system.names(_FOLDER) if "." not in name]
+
+
+def _told(view: View, names: list[str]) -> dict[str, Properties]:
+    """What logind says of each that it knows: loginctl ends at the first that is gone, and says
+    nothing of those after it. While there are none, nobody is asked."""
     if not names:
-        return []
-    mark = tuple((name, view.system.identity(f"{_FOLDER}/{name}")) for name in names)
-    command = (_LOGINCTL, "show-session", *_PROPERTIES, *names)
+        return {}
+    asked = names[:_SESSIONS_MAX]
+    mark = tuple((name, view.system.identity(f"{_FOLDER}/{name}")) for name in asked)
+    command = (_LOGINCTL, "show-session", *_PROPERTIES, *asked)
     answer = view.questions.ask(Question("sessions", command), mark, again_after=_AGAIN)
     blocks = answer.text.split("\n\n") if answer else []
-    told = [one for one in map(_properties, blocks) if one.get("Id") in names]
-    return told or None
+    told = {one.get("Id", ""): one for one in map(_properties, blocks)}
+    return {name: told[name] for name in names if name in told}
 
 
 def _properties(block: str) -> Properties:
@@ -64,9 +83,11 @@ def _properties(block: str) -> Properties:
 
 def _is_a_person(one: Properties) -> bool:
     """Greeters, lingering managers and cron have other classes; what has neither a display nor a
-    terminal has nobody sitting at it."""
+    terminal has nobody sitting at it. Since systemd 256 root's class is `user-early`, and there
+    are more that begin so (pam_systemd(8))."""
     is_seen = one.get("Type") in (*_GRAPHICAL, "tty", "web") or bool(one.get("TTY"))
-    return one.get("Class") == "user" and one.get("State") != "closing" and is_seen
+    is_user = one.get("Class", "").partition("-")[0] == "user"
+    return is_user and one.get("State") != "closing" and is_seen
 
 
 def _session(view: View, one: Properties, terminals: Terminals) -> Session:
