@@ -127,8 +127,9 @@ class Conversation:
         with suppress(ChannelClosed):  # the next `listen` finds out
             self._flush()
 
-    def tell_window(self, left: timedelta | None, now: Now) -> None:
-        """How long the window is open yet; None: it is over. What was said is not said again."""
+    def tell_window(self, left: timedelta | None, awake: timedelta, now: Now) -> None:
+        """How long the window is open yet, None: it is over; and how long the VM has been awake
+        for it. What was said is not said again."""
         if left is None:
             if not self._over_told:
                 self._over_told, self._window_told = self._answered, None
@@ -138,7 +139,7 @@ class Conversation:
         told = self._window_told
         if self._answered and (told is None or abs(told - ends) > WINDOW_MOVED):
             self._over_told, self._window_told = False, ends
-            self.say(Window(max(0, int(left.total_seconds()))))
+            self.say(Window(_seconds(left), _seconds(awake)))
 
     def close(self) -> None:
         channel, self._channel = self._channel, None
@@ -231,3 +232,7 @@ class Conversation:
             if not taken:
                 return
             self._unsent = self._unsent[taken:]
+
+
+def _seconds(span: timedelta) -> int:
+    return max(0, int(span.total_seconds()))

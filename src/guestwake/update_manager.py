@@ -226,7 +226,8 @@ class UpdateManager:
             now = self._world.clock.now()
             open_ = step.run.phase in _WINDOW_OPEN and not step.over
             left = step.run.ends.left(now) if open_ else None
-            self._talk.tell_window(left, now)
+            awake = step.run.first_awake or step.run.since
+            self._talk.tell_window(left, -awake.left(now), now)
 
     # look
 

@@ -27,7 +27,7 @@ LOOK_IN_WINDOW = 5.0
 LOOK = 30.0
 TICK = 30.0  # looks for transports, and for its own successor
 SAY_PAUSE = 1.0  # between two reports to one host
-SAY_AGAIN = 60.0
+SAY_AGAIN = 120.0  # the host takes five minutes of silence for silence
 NUDGE_PAUSE = 600.0
 NUDGE_SECONDS_MAX = 60.0
 
@@ -122,22 +122,23 @@ class Service:
     def _heed(self, message: Message, now: float) -> None:
         """Anything else is what a guest says, not a host."""
         if isinstance(message, Window):
-            self._open_window(message.left, now)
+            self._open_window(message, now)
         elif isinstance(message, WindowOver):
-            self._open_window(0, now)
+            self._open_window(Window(0, 0), now)
         elif isinstance(message, Nudge):
             self._nudge(now)
         elif isinstance(message, RestartNotice):
             tell(f"the host restarts this guest in {message.seconds} s")
 
-    def _open_window(self, left: int, now: float) -> None:
-        if left and not self._window_is_open(now):
-            tell(f"the window is open for {left} s")
-            self._looker.window_since = self._system.wall()
+    def _open_window(self, window: Window, now: float) -> None:
+        if window.left and not self._window_is_open(now):
+            tell(f"the window is open for {window.left} s")
+            # The host counts from before a restart, which this service does not remember.
+            self._looker.window_since = self._system.wall() - window.since
             self._look_now = True
-        elif not left and self._window_is_open(now):
+        elif not window.left and self._window_is_open(now):
             tell("the window is over")
-        self._window_until = now + left
+        self._window_until = now + window.left
 
     def _window_is_open(self, now: float) -> bool:
         return now < self._window_until

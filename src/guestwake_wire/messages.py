@@ -116,9 +116,11 @@ class Report(NamedTuple):
 
 
 class Window(NamedTuple):
-    """The window is open for so many more seconds; sent again when that changes."""
+    """The window is open for so many more seconds, and the guest has been awake for it for `since`
+    seconds, restarts among them; sent again when its end changes."""
 
     left: int
+    since: int
 
 
 class Nudge(NamedTuple):
@@ -237,7 +239,9 @@ def _session(fields: Fields) -> Session:
 _READERS: dict[str, Callable[[Fields], Message]] = {
     "hello": _hello,
     "report": _report,
-    "window": lambda fields: Window(fields.integer("left", 0, SECONDS_MAX)),
+    "window": lambda fields: Window(
+        fields.integer("left", 0, SECONDS_MAX), fields.integer("since", 0, SECONDS_MAX)
+    ),
     "nudge": lambda fields: Nudge(),
     "restart-notice": lambda fields: RestartNotice(fields.integer("seconds", 0, SECONDS_MAX)),
     "window-over": lambda fields: WindowOver(),

@@ -134,7 +134,7 @@ end = os.open(sys.argv[2] + fifo.PATH, os.O_RDWR | os.O_NONBLOCK)
 service = Service(system, (OneStream(guest),), fifo.Fifo(system, end))
 before = set(sys.modules)
 os.write(end, "ein Grund: \\u00e4\\n".encode())
-host.sendall(encode(Hello((1,), "x")) + encode(Window(60)) + encode(Nudge()) + b"\\x1e{nonsense\\n")
+host.sendall(encode(Hello((1,), "x")) + encode(Window(60, 0)) + encode(Nudge()) + b"\\x1e{nonsense\\n")
 for _ in range(20):
     service.turn()
     service.wait(0.01)

@@ -26,7 +26,7 @@ BAD_ANSWERS = {
     "two reports": answer(REPORT + REPORT),
     "two hellos": answer(HELLO + HELLO),
     "the wrong way round": answer(REPORT + HELLO),
-    "a host's word": answer(encode(Window(1))),
+    "a host's word": answer(encode(Window(1, 1))),
     "junk around it": answer(b"junk" + REPORT),
     "half a frame": answer(REPORT + REPORT[:20]),
     "no JSON": answer(b"\x1e{\n"),

@@ -129,7 +129,7 @@ def test_a_guest_that_does_not_read_is_told_no_more(scene: Scene) -> None:
     scene.listen()
     scene.talk._channel.send = lambda data: 0  # type: ignore[union-attr,method-assign]
     for left in range(10_000):
-        scene.talk.tell_window(timedelta(minutes=left + 1), scene.now())
+        scene.talk.tell_window(timedelta(minutes=left + 1), timedelta(0), scene.now())
     assert 0 < len(scene.talk._unsent) <= UNSENT_MAX
 
 

@@ -131,7 +131,7 @@ def test_a_nudge_updates_the_guest_by_its_own_client(lab: Lab) -> None:
     guest.wait_until_agent_answers()
     with talk(lab, guest) as host:
         assert [client.state for client in host.hears().clients] == [ClientState.IDLE]
-        host.says(Window(3600))
+        host.says(Window(3600, 0))
         host.says(Nudge())
         host.hears(lambda report: report.busy)
         over = host.hears(lambda report: report.clients[0].state is ClientState.NOTHING_LEFT)

@@ -72,7 +72,7 @@ reports = st.builds(
     sessions=st.lists(sessions, max_size=SESSIONS_MAX).map(tuple),
 )
 host_words: st.SearchStrategy[Message] = st.one_of(
-    st.builds(Window, seconds),
+    st.builds(Window, seconds, seconds),
     st.just(Nudge()),
     st.builds(RestartNotice, seconds),
     st.just(WindowOver()),

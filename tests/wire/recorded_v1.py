@@ -64,7 +64,7 @@ VALUES: dict[str, Message] = {
         kernel="",
         busy=None,
     ),
-    "window": Window(14400),
+    "window": Window(14400, 3),
     "nudge": Nudge(),
     "restart-notice": RestartNotice(600),
     "window-over": WindowOver(),

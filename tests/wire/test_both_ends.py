@@ -123,12 +123,12 @@ def test_they_greet_each_other_and_the_host_hears_a_report(joined: Joined) -> No
 
 def test_the_guest_hears_the_hosts_few_words(joined: Joined) -> None:
     joined.talk(40)
-    joined.host.tell_window(timedelta(hours=4), joined.now())
+    joined.host.tell_window(timedelta(hours=4), timedelta(seconds=3), joined.now())
     joined.host.say(Nudge())
     joined.host.say(RestartNotice(600))
-    joined.host.tell_window(None, joined.now())
+    joined.host.tell_window(None, timedelta(seconds=9), joined.now())
     joined.talk(40)
-    assert joined.heard == [Window(14400), Nudge(), RestartNotice(600), WindowOver()]
+    assert joined.heard == [Window(14400, 3), Nudge(), RestartNotice(600), WindowOver()]
 
 
 def test_a_guest_that_has_said_nothing_for_long_is_asked(joined: Joined) -> None:

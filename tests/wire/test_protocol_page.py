@@ -66,7 +66,7 @@ MEANT: dict[str, Message] = {
         ),
     ),
     "the shortest report": Report(1, 0, "b", "", "", "", busy=None),
-    "window": Window(14400),
+    "window": Window(14400, 3),
     "nudge": Nudge(),
     "restart notice": RestartNotice(600),
     "window over": WindowOver(),

@@ -255,10 +255,15 @@ def refused() -> Iterator[tuple[str, bytes]]:
         b'{"type":"hello","agent":"","versions":[%s]}' % b",".join([b"1"] * 17),
     )
     yield "versions: missing", b'{"type":"hello","agent":""}'
-    for kind, name in (("window", "left"), ("restart-notice", "seconds")):
-        yield f"{kind}: missing", b'{"type":"%s"}' % kind.encode()
+    for kind, name, rest in (
+        ("window", "left", ',"since":1'),
+        ("window", "since", ',"left":1'),
+        ("restart-notice", "seconds", ""),
+    ):
+        yield f"{kind}: {name} is missing", f'{{"type":"{kind}"{rest}}}'.encode()
         for value in ("-1", "2147483648", "1.5", "null", '"1"', "true", "[1]"):
-            yield f"{kind}: {value}", f'{{"type":"{kind}","{name}":{value}}}'.encode()
+            told = f'{{"type":"{kind}","{name}":{value}{rest}}}'
+            yield f"{kind}: {name} {value}", told.encode()
 
 
 REFUSED = dict(refused())
@@ -341,6 +346,6 @@ def test_the_wire_is_written_for_python_3_9(file: Path) -> None:
 def test_no_message_executes_names_a_path_or_a_vm() -> None:
     kinds = {"hello", "report", "window", "nudge", "restart-notice", "window-over"}
     assert set(messages._READERS) == kinds
-    assert Window._fields == ("left",)
+    assert Window._fields == ("left", "since")
     names = {name for kind in (*messages._NAMES, Client, Installed) for name in kind._fields}
     assert names.isdisjoint({"vm", "uuid", "domain", "path", "command", "exec", "arguments", "url"})
