@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from guestwake.events import OF_WHY, Level
 from guestwake.policy import wake
 from guestwake.policy.in_use import Evidence, Reporter, Session
-from guestwake.policy.limits import CloseAction, Limits, ReturnState
+from guestwake.policy.limits import CloseAction, Limits, RestartInWindow, ReturnState
 from guestwake.policy.run import (
     Facts,
     Goal,
@@ -24,12 +24,13 @@ from guestwake.policy.run import (
     Kind,
     Phase,
     Prior,
+    Restart,
     Step,
     WakeRun,
     Why,
 )
 from guestwake.policy.window import Opening, Schedule, schedule_of
-from guestwake.policy.words import Now, Power, Start, StoppedBy
+from guestwake.policy.words import Now, Power, Start, StoppedBy, Trouble
 
 ANY = "any"
 YES, NO = "yes", "no"
@@ -100,6 +101,14 @@ def policy_page() -> str:
             *_LEGEND,
             "",
             *_table((*_TITLES, "answer", "what is done"), grid_rows()),
+            "",
+            "## When the guest needs a restart",
+            "",
+            "Its window is open, nobody uses it, nobody's work is at risk, unless the row says "
+            "otherwise. What it needs is a mark that outlives everything but its next boot; a "
+            "restart that is not done in this window is looked at again in the next.",
+            "",
+            *_table(("", "answer", "what is done"), _restart_rows()),
             "",
             "## When it is not as we left it",
             "",
@@ -267,6 +276,76 @@ def _done(step: Step) -> str:
     if step.run.goal is None:
         return "left as it is" if step.over else "stays up"
     return _DONE[step.run.goal] + (", owed: off" if step.run.owed_off else "")
+
+
+# When the guest needs a restart
+
+
+class Asking(NamedTuple):
+    """A moment at which the guest needs a restart; the defaults stand in its way in nothing."""
+
+    told: str
+    cell: Cell
+    minute: float = 30
+    restart: Restart = Restart.REQUIRED
+    in_window: RestartInWindow = RestartInWindow.NOBODY_SIGNED_IN
+    restarts: int = 0
+    minutes_since: float | None = None  # its last restart
+
+
+def _asking() -> Iterable[Asking]:
+    plain = Cell(OPEN, Prior.SAVED, NO, NO, NO, NO, "previous", "HIBERNATE")
+    idle_too, never = RestartInWindow.OVER_IDLE_SESSIONS, RestartInWindow.NEVER
+    risky, used = plain._replace(at_risk=YES), plain._replace(in_use=YES)
+    yield Asking("nothing stands in its way", plain)
+    yield Asking("somebody uses it", used)
+    yield Asking("somebody uses it, RestartInWindow 2", used, in_window=idle_too)
+    yield Asking("somebody's work is at risk", risky)
+    yield Asking("somebody's work is at risk, RestartInWindow 2", risky, in_window=idle_too)
+    yield Asking("RestartInWindow 0", plain, in_window=never)
+    yield Asking("it is installing", plain._replace(busy=YES))
+    yield Asking("less than TaskTimeout of the window is left", plain, minute=55)
+    yield Asking("it was restarted within the hour", plain, restarts=1, minutes_since=20)
+    yield Asking("it was restarted twice in this window", plain, restarts=2, minutes_since=90)
+    yield Asking("every reason has survived two restarts", plain, restart=Restart.IN_VAIN)
+
+
+def _restart_rows() -> Iterable[tuple[str, ...]]:
+    for one in _asking():
+        since = one.minutes_since
+        run = replace(
+            _held(one.cell),
+            restarts=one.restarts,
+            restarted=None if since is None else _at(one.minute - since).after(timedelta(0)),
+        )
+        seen = _seen(one.cell)
+        assert seen.guest is not None
+        facts = replace(seen, guest=replace(seen.guest, restart=one.restart))
+        limits = replace(_LIMITS, restart_in_window=one.in_window)
+        step = _next(run, facts, _at(one.minute), limits)
+        yield one.told, _code(step.why), f"asked to {step.verb}" if step.verb else "held on"
+    yield from _restarted_rows()
+
+
+def _restarted_rows() -> Iterable[tuple[str, ...]]:
+    """What the next looks find, after a restart at minute 10."""
+    plain = Cell(OPEN, Prior.SAVED, NO, NO, NO, NO, "previous", "HIBERNATE")
+    restarting = replace(
+        _held(plain),
+        phase=Phase.RESTARTING,
+        since=_at(10).after(timedelta(0)),
+        boot_id_before="boot",
+    )
+    alive, silent = _seen(plain), replace(_seen(plain), guest=None)
+    anew = replace(alive, guest=GuestReport("another boot"))
+    for told, facts, minute in (
+        ("then: silent, or reports as before, within TaskTimeout", silent, 12),
+        ("then: reports from another boot", anew, 12),
+        ("then: silent past TaskTimeout", silent, 21),
+        ("then: still reports as before past TaskTimeout", alive, 21),
+        ("then: the hypervisor refuses", replace(alive, trouble=Trouble.REFUSED), 11),
+    ):
+        yield told, _code(_next(restarting, facts, _at(minute)).why), "held on"
 
 
 # When it changed hands

@@ -91,7 +91,7 @@ key named here.
 
 These are checked and shown, but nothing heeds them yet: MultiUserEnabled, LogonStartEnabled,
 RebootAbsoluteDelayTimeout and WakeHost. EarlyFinish, MinAwake, RestartInWindow, MaxExtension and
-GuestUseLimit wait for a guest that reports, which needs the Guest Update Service that is to come.
+GuestUseLimit need a guest that reports ([guest.md](guest.md)).
 
 """
 
