@@ -32,6 +32,15 @@ def test_the_last_of_each_counts() -> None:
     assert heard == Heard(Hello((2,), "later"), report(2))
 
 
+def test_a_report_before_the_hello_was_for_another_connection() -> None:
+    """A guest that was hibernated while it wrote goes on writing where it was: who has signed in
+    since is not in it."""
+    stale, fresh = encode(report(1)), encode(report(2))
+    parser = Parser()
+    assert parser.feed(stale + encode(HELLO)) == Heard(HELLO)
+    assert parser.feed(fresh) == Heard(report=report(2))
+
+
 def test_half_a_report_is_kept_for_the_next_bytes() -> None:
     parser, data = Parser(), encode(report(1))
     assert parser.feed(data[:20]) == Heard()
@@ -39,7 +48,7 @@ def test_half_a_report_is_kept_for_the_next_bytes() -> None:
 
 
 def test_what_is_none_is_counted() -> None:
-    data = b"junk" + encode(Nudge()) + b"\x1e{\n" + encode(report(1)) + b"\x1ehalf" + encode(HELLO)
+    data = b"junk" + encode(Nudge()) + encode(HELLO) + b"\x1e{\n" + b"\x1ehalf" + encode(report(1))
     assert Parser().feed(data) == Heard(HELLO, report(1), refused=2, junk=9)
 
 

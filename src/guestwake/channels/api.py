@@ -36,8 +36,9 @@ class ChannelClosed(Exception):
 
 
 class Heard(NamedTuple):
-    """The last of each that came; a snapshot makes those before it nothing. `refused`: messages
-    that were none; `dropped`: messages beyond the rate; `junk`: bytes outside of any frame."""
+    """The last of each that came; a snapshot makes those before it nothing, and a hello all that
+    came before it. `refused`: messages that were none; `dropped`: messages beyond the rate;
+    `junk`: bytes outside of any frame."""
 
     hello: Hello | None = None
     report: Report | None = None

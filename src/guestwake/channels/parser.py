@@ -59,8 +59,8 @@ class Parser:
                 refused += 1
                 continue
             match message:
-                case Hello():
-                    hello = message
+                case Hello():  # what came before it may be of another connection: not heard
+                    hello, report = message, None
                 case Report():
                     report = message
                 case _:  # a host's words: no guest has a use for them
