@@ -805,6 +805,26 @@ def test_at_least_an_hour_between_restarts_and_two_in_a_window() -> None:
     assert 60 <= seen[1] - seen[0] <= 62
 
 
+def test_a_restart_that_must_not_be_done_is_told() -> None:
+    night = required(restart_in_window=RestartInWindow.NEVER)
+    assert not restarts(night)
+    assert Why.RESTART_WAITS in night.whys
+
+
+def test_a_restart_that_did_not_help_twice_is_only_told() -> None:
+    night = required(restart=Restart.IN_VAIN)
+    assert not restarts(night)
+    assert Why.RESTART_IN_VAIN in night.whys
+
+
+def test_a_guest_that_reports_on_and_does_not_restart_is_not_taken_for_busy() -> None:
+    night = Night(ignores=frozenset({Verb.RESTART}), **RESTART_REQUIRED)
+    night.until(20)
+    assert Why.RESTART_REFUSED in night.whys
+    night.until(61)
+    assert night.whys[-1] is Why.PUT_BACK
+
+
 def silent_restart(power: Power = Power.SAVED) -> Night:
     night = Night(power=power, ignores=frozenset({Verb.RESTART}), **RESTART_REQUIRED)
     while Verb.RESTART not in night.verbs:
