@@ -16,7 +16,7 @@ import pytest
 from worlds import World, qemu_world, until, virsh
 
 from guestwake.channels.api import PORT_NAME, Channel, ChannelClosed
-from guestwake.hypervisors.api import ChannelIs, NoChannel
+from guestwake.hypervisors.api import ChannelIs, NoChannel, Unreachable
 from guestwake.hypervisors.libvirt_channel import END_SECONDS, SENT_BYTES_MAX
 from guestwake.policy.words import Power, Verb
 
@@ -149,6 +149,23 @@ def test_a_daemon_that_dies_closes_it_and_that_is_told(
         own_libvirtd.start()
         again = world.another().open_channel(world.vm, nothing)
         assert again.receive(100) == b""
+
+
+def test_a_loss_that_another_call_met_first_closes_it_too(
+    own_libvirtd: Libvirtd, tmp_path: Path
+) -> None:
+    with qemu_world(own_libvirtd, tmp_path) as world:
+        world.hypervisor.add_channel(world.vm)
+        world.do(Verb.START)
+        hypervisor = world.another()
+        channel = hypervisor.open_channel(world.vm, nothing)
+        own_libvirtd.kill()
+        with pytest.raises(Unreachable):
+            hypervisor.state(world.vm)
+        with pytest.raises(ChannelClosed):
+            channel.receive(100)
+        channel.close()
+        own_libvirtd.start()
 
 
 def test_a_daemon_that_hangs_keeps_no_close_waiting(own_libvirtd: Libvirtd, tmp_path: Path) -> None:

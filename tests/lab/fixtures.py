@@ -18,11 +18,14 @@ def lab_of_session() -> Iterator[Lab]:
 
 @pytest.fixture
 def lab(lab_of_session: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    """A lab without guests; those of the test are gone after it. What the test starts finds this
-    libvirtd's folders where libvirt says that a session has them."""
+    """A lab without guests; those of the test are gone after it, and a libvirtd that it killed is
+    back. What the test starts finds this libvirtd's folders where libvirt says that a session has
+    them."""
     for name, value in lab_of_session.environment.items():
         monkeypatch.setenv(name, value)
     yield lab_of_session
+    if not lab_of_session.libvirtd.answers():
+        lab_of_session.libvirtd.start()
     lab_of_session.forget_all()
 
 

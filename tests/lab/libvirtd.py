@@ -104,10 +104,15 @@ class Libvirtd:
             )
         self._parents.append(parent)
         deadline = time.monotonic() + START_DEADLINE
-        while not self._answers():
+        while not self.answers():
             if parent.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"libvirtd did not start: {self.log.read_text()[-2000:]}")
             time.sleep(0.02)
+
+    def answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            path = self.folder / "run" / "libvirt" / "libvirt-sock"
+            return client.connect_ex(str(path)) == 0
 
     def remove(self) -> None:
         """Ends it and its VMs and removes the folder."""
@@ -119,11 +124,6 @@ class Libvirtd:
         libvirtd = shutil.which("libvirtd") or "/usr/sbin/libvirtd"
         somebody = as_somebody(self.folder) if os.geteuid() == 0 else []
         return [sys.executable, reaper.__file__, *somebody, libvirtd, "-p", str(self._pid_file)]
-
-    def _answers(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as client:
-            path = self.folder / "run" / "libvirt" / "libvirt-sock"
-            return client.connect_ex(str(path)) == 0
 
     def kill(self) -> None:
         """Ends it at once and leaves all as it is; its VMs run on."""

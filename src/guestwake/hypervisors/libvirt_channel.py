@@ -127,8 +127,7 @@ class StreamChannel:
         stream = self._stream
         if stream is None:
             raise ChannelClosed(self._why)
-        connection = stream.connect()  # None: it has just been let go of
-        if connection is None or not connection.isAlive():
+        if not _is_connected(stream):
             raise self._lost("the connection to libvirt was lost")
         return stream
 
@@ -231,6 +230,14 @@ def _event(stream: libvirt.virStream, events: int, channel: ref[StreamChannel]) 
         told.fetch()
     else:  # nobody has closed it
         stream.eventUpdateCallback(0)
+
+
+def _is_connected(stream: libvirt.virStream) -> bool:
+    connection = stream.connect()  # None: the stream has just been let go of
+    try:
+        return connection is not None and bool(connection.isAlive())
+    except libvirt.libvirtError:  # it was lost, and the driver has closed it since
+        return False
 
 
 def _end(stream: libvirt.virStream) -> None:
