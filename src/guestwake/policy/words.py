@@ -119,3 +119,35 @@ class HostFacts:
     shutting_down: bool = False
     memory_available: int | None = None  # MiB that could be given to a guest without swapping
     disk_available: int | None = None  # MiB free where this VM's saved image will lie
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """What calls `guestwake wake --scheduled` for one workspace. `instants`: in UTC, in order, in
+    whole seconds, the last one that has passed among them, so that it stays the same for the
+    length of a window. `wakes_host`: also a host that sleeps."""
+
+    workspace: str  # UUID
+    instants: tuple[datetime, ...]
+    wakes_host: bool = False
+
+
+class Drift(StrEnum):
+    """What somebody has done to a timer of ours."""
+
+    DELETED = "deleted"
+    EDITED = "edited"
+    OVERRIDDEN = "overridden"  # by a drop-in of its own
+    MASKED = "masked"
+    DISABLED = "disabled"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is there. `as_written`: some timer that we wrote, be it an older one; `as_wanted`: the
+    very one that is wanted. `drifts`: what else is amiss."""
+
+    as_wanted: bool
+    as_written: bool
+    drifts: tuple[Drift, ...] = ()
