@@ -33,6 +33,7 @@ from guestwake.journal import Journal
 from guestwake.journal_file import JournalDamaged, set_aside
 from guestwake.locks import held, is_held
 from guestwake.paths import Paths, PathsError, account_name
+from guestwake.policy import prompt
 from guestwake.policy.due import Due, due
 from guestwake.policy.limits import Limits
 from guestwake.policy.run import Kind, Step
@@ -44,7 +45,8 @@ from guestwake.policy.window import (
     openings,
     schedule_of,
 )
-from guestwake.policy.words import Now, Power
+from guestwake.policy.words import Deadline, Now, Power
+from guestwake.restart_service import logged_on
 from guestwake.settings.resolve import Layers, Resolved, load, resolve
 from guestwake.update_manager import (
     Ended,
@@ -315,6 +317,64 @@ class Application:
             with self._manager(workspace, journal, progress) as manager:
                 return manager.run(occasion)
 
+    def restart(self, name: str, progress: Progress = no_progress) -> Ended | None:
+        """Restart it now, over whatever is going on in it, as a person has just agreed. None: it
+        needs none, or is off. Raises AlreadyRunning where another process has its run: that one
+        restarts it within a minute."""
+        workspace = self.workspaces.find(name)
+        self.agree(workspace)
+        with (
+            held(lock_of(self.locks, workspace.uuid)),
+            self.journal() as journal,
+            self._manager(workspace, journal, progress) as manager,
+        ):
+            return self._restart_required(workspace, manager)
+
+    def agree(self, workspace: Workspace) -> None:
+        """Somebody said "restart now". Raises WorkspaceError where nothing needs it."""
+        self._prompted(workspace, prompt.agreed)
+
+    def postpone(self, workspace: Workspace) -> Deadline:
+        """Somebody put it off; until when that is possible. Raises WorkspaceError likewise, and
+        where it was announced already."""
+        limits = self.resolved(workspace).limits
+
+        def put_off(before: prompt.Prompt, now: Now) -> prompt.Prompt:
+            if prompt.is_announced(before, limits, now):
+                raise WorkspaceError(
+                    f"the restart of '{workspace.name}' cannot be postponed any more: save what "
+                    "is open in its guest."
+                )
+            return prompt.postponed(before, now)
+
+        until = prompt.last_moment(self._prompted(workspace, put_off), limits)
+        assert until is not None  # it has been seen
+        return until
+
+    def prompt_seen(self, workspace: Workspace) -> None:
+        """A logged-on user sees the prompt. Raises WorkspaceError likewise."""
+        self._prompted(workspace, prompt.was_seen)
+
+    def _prompted(
+        self, workspace: Workspace, change: Callable[[prompt.Prompt, Now], prompt.Prompt]
+    ) -> prompt.Prompt:
+        with self.journal() as journal, journal.turn():
+            mark = journal.restart_mark(workspace.uuid)
+            if mark is None:
+                raise WorkspaceError(f"'{workspace.name}' needs no restart.")
+            before = prompt.about(journal.prompt(workspace.uuid), mark)
+            kept = change(before, self.clock.now())
+            journal.keep_prompt(workspace.uuid, kept)
+            return kept
+
+    def _restart_required(self, workspace: Workspace, manager: UpdateManager) -> Ended | None:
+        if manager.restart_answer() is not prompt.Answer.RESTART:
+            return None
+        limits, now = self.resolved(workspace).limits, self.clock.now().wall
+        schedule = self.settings(workspace, limits).schedule
+        opening = Opening(local_date(schedule, now), now, now + 2 * limits.task_timeout)
+        return manager.run(Occasion(opening, Kind.RESTART))
+
     def wake_scheduled(self, name: str, progress: Progress = no_progress) -> Ended | None:
         """What a timer calls. None: nothing was open, no window is, and nothing is to be caught up.
 
@@ -332,7 +392,8 @@ class Application:
                 return ended
             found = self._due(workspace, journal)
             if found is None:
-                return ended
+                required = self._wants_restart(workspace, journal)
+                return self._restart_required(workspace, manager) if required else ended
             kind = Kind.CAUGHT_UP if found.caught_up else Kind.SCHEDULED
             return manager.run(Occasion(found.opening, kind))
 
@@ -340,6 +401,17 @@ class Application:
         """From a signal handler: put back, and end."""
         self.told_to_stop = True
         self.clock.hurry()
+
+    def _wants_restart(self, workspace: Workspace, journal: Journal) -> bool:
+        """Whether a restart is to be tried, at its owner's logon or as was agreed."""
+        said = prompt.say(
+            journal.restart_mark(workspace.uuid),
+            journal.prompt(workspace.uuid),
+            logged_on(self.host.logons(), workspace.owner),
+            self.resolved(workspace).limits,
+            self.clock.now(),
+        )
+        return said is prompt.Say.TRY
 
     def _due(self, workspace: Workspace, journal: Journal) -> Due | None:
         """What is due, once its time has come: a caught-up run waits for the host to settle."""

@@ -54,6 +54,29 @@ JOURNAL_SET_ASIDE = Event(
     "Keep the file named in the detail for inquiry; windows had before it are forgotten, "
     "workspaces are not. Say again what was skipped, paused or held.",
 )
+TIMER_RESTORED = Event(
+    12091,
+    _WARNING,
+    "A timer was not as Guestwake keeps it, and has been restored.",
+    "Somebody edited, overrode, masked, disabled, stopped or deleted it; the detail says what.",
+    "When a VM is woken is a setting: 'guestwake settings show WORKSPACE' names the files. "
+    "'guestwake pause WORKSPACE' stops its windows.",
+)
+RESTART_ASKED = Event(
+    12092,
+    _INFORMATION,
+    "A restart that updates need waits for an answer.",
+    "Somebody is logged on, and work in the guest may be at risk.",
+    "'guestwake restart WORKSPACE' does it now, 'guestwake postpone WORKSPACE' later.",
+)
+RESTART_NOTICE = Event(
+    12093,
+    _WARNING,
+    "A restart that updates need has been put off for as long as it can be, and comes in ten "
+    "minutes.",
+    "RebootAbsoluteDelayTimeout has passed since the first prompt that a user saw.",
+    "Save what is open in the guest.",
+)
 _NETWORK = Event(
     11002,
     _WARNING,
@@ -232,6 +255,13 @@ OF_WHY: Mapping[Why, Event] = {
         "A restart for updates.",
         "Nothing.",
     ),
+    Why.RESTARTS_IN_USE: Event(
+        12032,
+        _INFORMATION,
+        "{name} is being restarted, as was agreed or announced.",
+        "Updates in its guest need a restart.",
+        "Nothing; what is not saved in the guest by now is lost.",
+    ),
     Why.WINDOWS_TOUCH: Event(
         12019,
         _INFORMATION,
@@ -304,6 +334,27 @@ OF_WHY: Mapping[Why, Event] = {
         _INFORMATION,
         "{name} was running through its window, and was left as it was.",
         "It ran before the window opened.",
+        "Nothing.",
+    ),
+    Why.RESTARTED_IN_USE: Event(
+        12062,
+        _INFORMATION,
+        "{name} has restarted, and its guest reports again.",
+        "Its user agreed, or the time to postpone it was over.",
+        "Nothing.",
+    ),
+    Why.RESTART_FAILED: Event(
+        12063,
+        _WARNING,
+        "{name} was to be restarted for its updates, and did not restart.",
+        "The guest hangs, is busy installing, does not report, or refuses: see the detail.",
+        "Restart it from inside; the restart stays required until it has.",
+    ),
+    Why.RESTART_NOT_NEEDED: Event(
+        12064,
+        _DEBUG,
+        "{name} needs no restart any more.",
+        "It was restarted meanwhile, or somebody began to use it.",
         "Nothing.",
     ),
     Why.PUT_BACK: Event(

@@ -21,6 +21,7 @@ from guestwake.policy.words import Deadline
 # The policy of the run takes longer to import than most reports take: only where a run, an event
 # or a history row is at hand.
 if TYPE_CHECKING:
+    from guestwake.policy.prompt import Prompt
     from guestwake.policy.restart import RestartMark
     from guestwake.policy.run import Prior, WakeRun, Why
 
@@ -349,6 +350,34 @@ class Journal:
             "INSERT OR REPLACE INTO restart_mark VALUES (?, ?)", workspace, dump_restart_mark(mark)
         )
 
+    def prompt(self, workspace: str) -> Prompt | None:
+        """What was said about its restart mark, be it an older one. One that cannot be understood
+        is None: people are asked again."""
+        from guestwake.record import RecordError, load_prompt
+
+        row = self._one("SELECT prompt FROM prompt WHERE workspace = ?", workspace)
+        try:
+            return load_prompt(row[0]) if row else None
+        except RecordError:
+            return None
+
+    def keep_prompt(self, workspace: str, prompt: Prompt) -> None:
+        from guestwake.record import dump_prompt
+
+        self._do("INSERT OR REPLACE INTO prompt VALUES (?, ?)", workspace, dump_prompt(prompt))
+
+    # timers
+
+    def timers(self) -> frozenset[str]:
+        """UUIDs of the workspaces that a timer was written for."""
+        return frozenset(workspace for (workspace,) in self._all("SELECT workspace FROM timer"))
+
+    def note_timer(self, workspace: str, *, there: bool) -> None:
+        if there:
+            self._do("INSERT OR IGNORE INTO timer VALUES (?)", workspace)
+        else:
+            self._do("DELETE FROM timer WHERE workspace = ?", workspace)
+
     def note_installed(self, workspace: str, token: str, rows: Iterable[InstalledRow]) -> None:
         """Of the run `token`; what is known already belongs to the run that it was noted in."""
         for row in rows:
@@ -445,7 +474,7 @@ class Journal:
     def forget(self, workspace: str) -> None:
         """Everything of a workspace that was taken off, but its history and events."""
         with self._together():
-            tables = "run window standing hold pause owed_off report restart_mark"
+            tables = "run window standing hold pause owed_off report restart_mark prompt"
             for table in tables.split():
                 self._do(f"DELETE FROM {table} WHERE workspace = ?", workspace)
 
@@ -486,7 +515,8 @@ def _instant(text: str) -> datetime:
 
 
 def _glance(run: dict[str, Any]) -> Glance:
-    served = run["chain"][run["kind"] == "extra" :]  # a person's own run serves no date
+    dateless = run["kind"] in ("extra", "restart")
+    served = run["chain"][dateless:]
     return Glance(
         kind=run["kind"],
         phase=run["phase"],

@@ -53,6 +53,11 @@ _MIGRATIONS: tuple[str, ...] = (
         UNIQUE (workspace, client, name, version, at));
     CREATE INDEX installed_by ON installed (token);
     """,
+    # The resident service's: what was said about a restart mark, and which timers were written.
+    """
+    CREATE TABLE prompt (workspace TEXT PRIMARY KEY, prompt TEXT NOT NULL);
+    CREATE TABLE timer (workspace TEXT PRIMARY KEY);
+    """,
 )
 
 

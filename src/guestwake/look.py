@@ -25,6 +25,7 @@ from guestwake.hypervisors.api import (
 )
 from guestwake.journal import Said
 from guestwake.policy.in_use import Evidence
+from guestwake.policy.prompt import Prompt, about, is_agreed
 from guestwake.policy.restart import RestartMark
 from guestwake.policy.run import Facts, Mark, WakeRun
 from guestwake.policy.words import Now, Power
@@ -55,6 +56,7 @@ class Noted:
     paused: bool = False
     said: Said | None = None
     restart_mark: RestartMark | None = None
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ def look(
         evidence=evidence,
         guest=word.guest if state.power is Power.RUNNING else None,
         boot_id_before_rest=word.boot_id_before_rest,
+        sessions_before_rest=word.sessions if noted.said else None,
+        agreed=_agreed(noted, now),
         owed_off=noted.owed_off,
         host=host.look(workspace.image_folder),
         memory=workspace.memory,
@@ -105,6 +109,11 @@ def look(
 def mark_text(run: WakeRun, start_id: str) -> str:
     """What is written into the VM's live metadata: the run and the start that it woke."""
     return json.dumps({"start": start_id, "run": dump_run(run)})
+
+
+def _agreed(noted: Noted, now: Now) -> bool:
+    mark = noted.restart_mark
+    return mark is not None and is_agreed(about(noted.prompt, mark), now)
 
 
 def _state(hypervisor: Hypervisor, workspace: Workspace) -> tuple[PowerState, str | None]:

@@ -1,5 +1,5 @@
 """A wake run as JSON text and back: for the journal, and for the mark in the VM's metadata. And a
-restart mark, for the journal.
+restart mark and the prompt about it, for the journal.
 
 Works from the types of the dataclasses, so a new field needs nothing here as long as it has a
 default: older text simply lacks it, and a field that is unknown here is left out.
@@ -14,10 +14,13 @@ import typing
 from datetime import date, datetime, timedelta
 from enum import Enum
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
+from guestwake.policy.prompt import Prompt
 from guestwake.policy.restart import RestartMark
 from guestwake.policy.run import WakeRun
+
+_Kind = TypeVar("_Kind")
 
 
 class RecordError(ValueError):
@@ -50,13 +53,26 @@ def dump_restart_mark(mark: RestartMark) -> str:
 
 def load_restart_mark(text: str) -> RestartMark:
     """Raises RecordError as `load_run` does."""
+    return _loaded(RestartMark, text, "a restart mark")
+
+
+def dump_prompt(prompt: Prompt) -> str:
+    return json.dumps(_plain(prompt), separators=(",", ":"), sort_keys=True)
+
+
+def load_prompt(text: str) -> Prompt:
+    """Raises RecordError as `load_run` does."""
+    return _loaded(Prompt, text, "a prompt")
+
+
+def _loaded(kind: type[_Kind], text: str, what: str) -> _Kind:
     try:
-        mark = _typed(RestartMark, json.loads(text))
+        value = _typed(kind, json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
-        raise RecordError(f"not a restart mark: {err}") from err
-    if not isinstance(mark, RestartMark):
-        raise RecordError("not a restart mark")
-    return mark
+        raise RecordError(f"not {what}: {err}") from err
+    if not isinstance(value, kind):
+        raise RecordError(f"not {what}")
+    return value
 
 
 def _plain(value: object) -> Any:

@@ -37,6 +37,7 @@ from guestwake.look import Look, Noted, look, mark_text
 from guestwake.policy.admission import Other
 from guestwake.policy.adopt import adopted
 from guestwake.policy.limits import Limits
+from guestwake.policy.prompt import Answer, answer, tried, used_up
 from guestwake.policy.put_back import slot_since
 from guestwake.policy.run import Facts, Kind, Mark, Phase, Step, WakeRun, Why
 from guestwake.policy.wake import begin, next_step, waits_for
@@ -159,6 +160,23 @@ class UpdateManager:
             if self._talk is not None:
                 self._talk.close()
 
+    def restart_answer(self) -> Answer:
+        """What one look at the VM comes to, where a restart is required and no run is open.
+        Raises JournalError."""
+        try:
+            self._listen()
+            seen, noted = self._look(), self._noted()
+            now = self._world.clock.now()
+            found = answer(noted.restart_mark, noted.prompt, seen.facts, now)
+            if noted.restart_mark is not None:
+                self._world.journal.keep_prompt(
+                    self._workspace.uuid, tried(noted.prompt, noted.restart_mark, found, now)
+                )
+            return found
+        finally:
+            if self._talk is not None:
+                self._talk.close()
+
     def _go_on(self, occasion: Occasion | None) -> Ended | None:
         self._run, self._acted = self._open_run(), _Acted()
         while True:
@@ -259,6 +277,7 @@ class UpdateManager:
                 paused=paused_until is not None and now < paused_until,
                 said=journal.said(workspace),
                 restart_mark=journal.restart_mark(workspace),
+                prompt=journal.prompt(workspace),
             )
         except JournalError as err:
             log.warning("journal: %s", err)
@@ -398,8 +417,8 @@ class UpdateManager:
 
     def _apply(self, step: Step, verb: Verb, seen: Look) -> None:
         hypervisor, vm = self._world.hypervisor, self._workspace.vm
-        if verb is Verb.RESTART and self._talk is not None:
-            self._talk.say(RestartNotice(0))
+        if verb is Verb.RESTART:
+            self._before_restart()
         if step.mark and seen.facts.start:  # it is in memory already: the mark comes first
             self._mark(step.run, seen.facts.start.id)
         try:
@@ -411,6 +430,18 @@ class UpdateManager:
         self._acted = _Acted(done=verb, mark=self._acted.mark)
         if step.mark and not seen.facts.start:
             self._mark_new_start(step.run)
+
+    def _before_restart(self) -> None:
+        """The guest is told; what people have agreed to was this one restart."""
+        journal, workspace = self._world.journal, self._workspace.uuid
+        if self._talk is not None:
+            self._talk.say(RestartNotice(0))
+        try:
+            prompt = journal.prompt(workspace)
+            if prompt is not None:
+                journal.keep_prompt(workspace, used_up(prompt, self._world.clock.now()))
+        except JournalError as err:
+            log.warning("the prompt of '%s' cannot be kept: %s", self._workspace.name, err)
 
     def _mark_new_start(self, run: WakeRun) -> None:
         try:

@@ -58,6 +58,14 @@ class Workspaces:
             raise damaged[0]
         return known
 
+    def readable(self) -> tuple[list[Workspace], list[WorkspaceError]]:
+        """By name, and what is wrong with the files that cannot be read."""
+        return self._read_all()
+
+    def is_known(self, uuid: str) -> bool:
+        """Whether there is a file of it, be it one that cannot be read."""
+        return self._path(uuid).exists()
+
     def find(self, name_or_uuid: str) -> Workspace:
         """Another workspace's file that cannot be read is no hindrance. Raises UnknownWorkspace;
         where it may be the one in such a file, the WorkspaceError that names it."""

@@ -102,6 +102,8 @@ def _without_exception(step: Step, facts: Facts, limits: Limits, now: Now) -> No
     assert common.is_ours(run, facts, now)
     busy = common.is_busy(run, facts)
     at_risk = common.work_at_risk(run, facts, now)
+    if verb is Verb.RESTART and facts.agreed:
+        return
     if common.users(run, facts, limits, now):
         assert facts.host.shutting_down
         assert verb in SAVES
@@ -156,6 +158,7 @@ class Night:
     owed_off: bool = False
     told_to_stop: bool = False
     removed: bool = False
+    agreed: bool = False
     skipped: frozenset[date] = frozenset()
     paused: bool = False
     # the clocks: seconds since the opening, how much of them slept, how far the wall was put
@@ -259,6 +262,7 @@ class Night:
             removed=self.removed,
             skipped=self.skipped,
             paused=self.paused,
+            agreed=self.agreed,
             host=self.host,
             others=self.others,
             memory=self.memory,

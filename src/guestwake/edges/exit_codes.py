@@ -45,6 +45,7 @@ class Exit(IntEnum):
     JOURNAL = (12, "the journal or another state file cannot be read or written")
     SETTINGS = (13, "settings have problems")
     ATTENTION = (14, "`status --check` found something that needs attention")
+    NOT_RESTARTED = (16, "the guest was to be restarted and did not; it still needs to be")
     STOPPED = (15, "stopped by a signal; what had been woken was put back, or is on record")
 
 
@@ -55,6 +56,9 @@ def codes() -> Mapping[Why, Exit]:
 
     return {
         Why.WATCHED: Exit.DONE,
+        Why.RESTARTED_IN_USE: Exit.DONE,
+        Why.RESTART_NOT_NEEDED: Exit.DONE,
+        Why.RESTART_FAILED: Exit.NOT_RESTARTED,
         Why.PUT_BACK: Exit.DONE,
         Why.PUT_BACK_OWED_OFF: Exit.DONE,
         Why.CLOSED: Exit.DONE,

@@ -18,7 +18,7 @@ from guestwake.hosts.kernel_files import text_of
 from guestwake.hosts.power_supply import on_ac_power
 from guestwake.hosts.remote_desktops import peers_by_files, peers_by_netlink
 from guestwake.hosts.routes import has_default_route
-from guestwake.policy.words import HostFacts, Network
+from guestwake.policy.words import HostFacts, Logon, Network
 
 _NM = ("org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager")
 _CONNECTIVITY = Property(*_NM, _NM[0], "Connectivity")
@@ -64,6 +64,9 @@ class LinuxHost:
             memory_available=_memory_available(self._root / "proc/meminfo"),
             disk_available=None if image_folder is None else self._disk_available(image_folder),
         )
+
+    def logons(self) -> tuple[Logon, ...] | None:
+        return None
 
     def rdp_peers(self) -> frozenset[str]:
         """Empty also where nobody can tell. A forwarded port shows the

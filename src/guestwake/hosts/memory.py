@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guestwake.policy.words import HostFacts, Network
+from guestwake.policy.words import HostFacts, Logon, Network
 
 
 @dataclass(slots=True)
@@ -15,6 +15,7 @@ class MemoryHost:
     memory_available: int | None = 16_384  # MiB
     disk_available: int | None = 102_400  # MiB
     peers: frozenset[str] = frozenset()
+    logged_on: tuple[Logon, ...] | None = ()
 
     def look(self, image_folder: str | None) -> HostFacts:
         return HostFacts(
@@ -24,6 +25,9 @@ class MemoryHost:
             memory_available=self.memory_available,
             disk_available=None if image_folder is None else self.disk_available,
         )
+
+    def logons(self) -> tuple[Logon, ...] | None:
+        return self.logged_on
 
     def rdp_peers(self) -> frozenset[str]:
         return self.peers

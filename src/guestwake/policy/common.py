@@ -8,7 +8,7 @@ from datetime import timedelta
 from guestwake.policy import in_use
 from guestwake.policy.in_use import VIEWER_COUNTS_AFTER, Awake, Use
 from guestwake.policy.limits import Limits
-from guestwake.policy.run import Facts, Kind, Phase, Prior, Step, WakeRun, Why
+from guestwake.policy.run import DATELESS, Facts, Kind, Phase, Prior, Step, WakeRun, Why
 from guestwake.policy.window import Opening, Schedule, ends_now, next_opening, openings
 from guestwake.policy.words import Now, Power, Verb
 
@@ -108,6 +108,11 @@ def work_at_risk(run: WakeRun, facts: Facts, now: Now) -> bool:
     return in_use.work_at_risk(facts.evidence, awake(run, now))
 
 
+def is_for_restart(run: WakeRun) -> bool:
+    """Whether it is over once its restart is; one that a window has joined is not."""
+    return run.kind is Kind.RESTART and len(run.chain) == 1
+
+
 def is_busy(run: WakeRun, facts: Facts) -> bool:
     """Installing, as far as the guest says; its silence after our own restart counts as busy."""
     if facts.guest is None:
@@ -153,7 +158,7 @@ def _hibernated_itself(facts: Facts) -> bool:
 
 def following_settings(run: WakeRun, limits: Limits, schedule: Schedule) -> WakeRun:
     """A changed Duration counts at once; a changed GuestUpdateTime from the next date on."""
-    own = run.kind is Kind.EXTRA and len(run.chain) == 1
+    own = run.kind in DATELESS and len(run.chain) == 1
     if own or limits.guest_update_duration == run.length:
         return run
     last = run.chain[-1]

@@ -14,6 +14,7 @@ from guestwake.policy.common import (
     UNSETTLED,
     extended,
     is_busy,
+    is_for_restart,
     is_ours,
     joined_by_next,
     over,
@@ -78,6 +79,8 @@ def lent(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: No
         if stays:
             return lend(run, facts, now)
         return put_back.put_back(run, facts, limits, now)
+    if facts.agreed and _may_restart(run, facts, limits, now):
+        return _restart(run, facts, now)
     if not run.ends.passed(now):  # Duration has become longer
         return wait(replace(run, phase=Phase.HOLDING, idle=None), Why.HOLDS, now, LOOK_SOON)
     joined = joined_by_next(run, facts, schedule, now)
@@ -170,18 +173,25 @@ def _after_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step
 
 
 def _may_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
-    """Section 6. Never twice within the hour, never over anybody's work."""
+    """Section 6. Never twice within the hour, never over anybody's work who has not agreed."""
     guest = facts.guest
     if guest is None or guest.restart is not Restart.REQUIRED or guest.busy:
         return False
-    if limits.restart_in_window is RestartInWindow.NEVER or run.boot_id_before:
-        return False
-    idle_too = limits.restart_in_window is RestartInWindow.OVER_IDLE_SESSIONS
-    if users(run, facts, limits, now) or (work_at_risk(run, facts, now) and not idle_too):
-        return False
     recent = run.restarted is not None and -run.restarted.left(now) < RESTART_PAUSE
-    in_time = run.ends.left(now) >= limits.task_timeout
-    return in_time and run.restarts < RESTARTS_MAX and not recent
+    if run.boot_id_before or recent or run.restarts >= RESTARTS_MAX:
+        return False
+    if facts.agreed:
+        return True
+    if users(run, facts, limits, now):
+        return False
+    if is_for_restart(run):
+        return not work_at_risk(run, facts, now)
+    idle_too = limits.restart_in_window is RestartInWindow.OVER_IDLE_SESSIONS
+    if limits.restart_in_window is RestartInWindow.NEVER:
+        return False
+    if work_at_risk(run, facts, now) and not idle_too:
+        return False
+    return run.ends.left(now) >= limits.task_timeout
 
 
 def _restart(run: WakeRun, facts: Facts, now: Now) -> Step:
@@ -202,6 +212,8 @@ def _has_ended(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, stays: b
     if run.ends.passed(now) or facts.removed:
         return True
     guest = facts.guest
+    if is_for_restart(run) and run.boot_id_before is None:
+        return run.restarts > 0 or (guest is not None and guest.restart is not Restart.REQUIRED)
     early = limits.early_finish and guest is not None and guest.nothing_left is True
     if not early or stays or is_busy(run, facts) or run.woke is None:
         return False

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from guestwake.policy.admission import Other
-from guestwake.policy.in_use import Evidence
+from guestwake.policy.in_use import Evidence, Session
 from guestwake.policy.window import Opening
 from guestwake.policy.words import Deadline, HostFacts, Power, Start, StoppedBy, Trouble, Verb
 
@@ -51,6 +51,10 @@ class Kind(StrEnum):
     SCHEDULED = "scheduled"
     CAUGHT_UP = "caught-up"
     EXTRA = "extra"  # a person's `guestwake wake`: owned by no date
+    RESTART = "restart"  # for a restart that is required, outside its windows: likewise
+
+
+DATELESS = frozenset({Kind.EXTRA, Kind.RESTART})
 
 
 class Why(StrEnum):
@@ -81,6 +85,7 @@ class Why(StrEnum):
     RESTART_REFUSED = "restart-refused"
     RESTART_HANGS = "restart-hangs"
     RESTARTED = "restarted"
+    RESTARTS_IN_USE = "restarts-in-use"
     WINDOWS_TOUCH = "windows-touch"
     BUSY_INSTALLING = "busy-installing"
     HOST_RESUMED = "host-resumed"
@@ -93,6 +98,9 @@ class Why(StrEnum):
     AC_POWER_LOST = "ac-power-lost"
     # over
     WATCHED = "watched"
+    RESTARTED_IN_USE = "restarted-in-use"
+    RESTART_FAILED = "restart-failed"
+    RESTART_NOT_NEEDED = "restart-not-needed"
     PUT_BACK = "put-back"
     PUT_BACK_OWED_OFF = "put-back-owed-off"
     CLOSED = "closed"
@@ -158,6 +166,9 @@ class Facts:
     evidence: Evidence = field(default_factory=Evidence)
     guest: GuestReport | None = None
     boot_id_before_rest: str | None = None  # of the last report before the VM was put to rest
+    # Of the last report before it was put to rest: interactive ones. None: none ever came.
+    sessions_before_rest: tuple[Session, ...] | None = None
+    agreed: bool = False  # a restart may be done over what is going on in it, with notice
     fast_start_holds: bool = False  # Fast Start, and its owner is logged on
     close_due: bool = False  # the last application of a VM that we did not wake was closed
     owed_off: bool = False  # an earlier run left it saved that should be off
@@ -216,7 +227,7 @@ class WakeRun:
     @property
     def dates(self) -> tuple[date, ...]:
         """The local dates whose windows this run serves; a person's own run has none."""
-        return tuple(opening.date for opening in self.chain[self.kind is Kind.EXTRA :])
+        return tuple(opening.date for opening in self.chain[self.kind in DATELESS :])
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
-from guestwake.policy import hold, put_back
+from guestwake.policy import hold, put_back, restart_in_use
 from guestwake.policy.admission import Candidate, Wait, admit
 from guestwake.policy.common import (
     LOOK_AGAIN,
@@ -31,6 +31,7 @@ from guestwake.policy.common import (
     POWER_SETTLES,
     UNSETTLED,
     following_settings,
+    is_for_restart,
     is_ours,
     joined_by_next,
     noticing,
@@ -124,6 +125,8 @@ def next_step(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, no
             return _watching(run, facts, limits, schedule, now)
         case Phase.WAKING:
             return _waking(run, facts, limits, now)
+        case Phase.RESTARTING if run.prior is Prior.RUNNING:
+            return restart_in_use.restarting(run, facts, limits, now)
         case Phase.HOLDING | Phase.RESTARTING:
             return hold.holding(run, facts, limits, schedule, now)
         case Phase.LENT:
@@ -147,6 +150,8 @@ def _waiting(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
         return over(run, facts, Why.STOPPED_BY_SOMEBODY)
     if _must_end(run, facts, now):
         return _never_woken(run, facts, limits)
+    if facts.power is Power.RUNNING and is_for_restart(run):
+        return restart_in_use.restart(run, facts, limits, now)
     if facts.power is Power.RUNNING:
         watching = replace(
             run,
@@ -182,8 +187,10 @@ def _guarded(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Why | None
     network = facts.host.network
     if facts.host.shutting_down:
         return Why.WAITS_FOR_HOST
-    if limits.require_network and (
-        network is Network.DOWN or (network is Network.METERED and not limits.allow_metered)
+    if (
+        limits.require_network
+        and not is_for_restart(run)
+        and (network is Network.DOWN or (network is Network.METERED and not limits.allow_metered))
     ):
         return Why.WAITS_FOR_NETWORK
     if limits.require_ac_power and facts.host.on_ac_power is False:

@@ -122,6 +122,15 @@ class HostFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Logon:
+    """A person at the host, by a graphical or text login: not ssh, cron, a greeter or a lingering
+    manager (contract, section 6). `user`: the account's name."""
+
+    user: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Timer:
     """What calls `guestwake wake --scheduled` for one workspace. `instants`: in UTC, in order, in
     whole seconds, the last one that has passed among them, so that it stays the same for the

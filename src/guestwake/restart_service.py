@@ -1,0 +1,317 @@
+"""The Guest Restart Management Service: one pass over all workspaces, again and again.
+
+Each pass starts from what is: are the timers as they should be, is there a run without a manager,
+a window that nobody has opened, a restart that somebody should be asked about? It decides nothing
+(`policy/schedule.py`, `policy/due.py` and `policy/prompt.py` do), opens no hypervisor and touches
+no guest: the managers that it starts do. What happens meanwhile only makes the next pass come
+sooner.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from guestwake.clock import Clock
+from guestwake.events import RESTART_ASKED, RESTART_NOTICE, TIMER_RESTORED, Event
+from guestwake.hosts.api import Host
+from guestwake.journal import Journal
+from guestwake.journal_file import JournalError
+from guestwake.locks import is_held
+from guestwake.policy import prompt as prompts
+from guestwake.policy.due import due
+from guestwake.policy.prompt import Say
+from guestwake.policy.schedule import Do, timer, upkeep
+from guestwake.policy.words import Deadline, Drift, Logon, Now, Timer
+from guestwake.schedulers.api import Scheduler, SchedulerError
+from guestwake.update_manager import Settings, lock_of
+from guestwake.workspaces import Workspace, WorkspaceError, Workspaces
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN = timedelta(minutes=10)  # when nothing happens
+LOOK_SOON = timedelta(minutes=1)  # while a manager should be at work, or a prompt is open
+START_PAUSE = timedelta(minutes=1)  # before the same run is started anew; doubled each time,
+START_PAUSE_MAX = timedelta(minutes=16)  # up to this
+
+
+class Starts(Protocol):
+    """Who starts a manager: the system's scheduler, or this process itself."""
+
+    def start_run(self, workspace: str) -> None:
+        """Start `guestwake wake --scheduled` for it; one that runs is left alone. Raises
+        SchedulerError."""
+        ...
+
+
+class Office(Protocol):
+    """What a pass asks of the one who runs it. Raises SettingsError, WorkspaceError."""
+
+    def settings(self, workspace: Workspace) -> Settings:
+        """As they are now."""
+        ...
+
+    def journal(self) -> Journal:
+        """Open for the length of this process. Raises JournalError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceWorld:
+    """`scheduler` None: none runs here, so this service keeps the time. `locks`: the folder of all
+    workspaces' locks."""
+
+    workspaces: Workspaces
+    host: Host
+    clock: Clock
+    scheduler: Scheduler | None
+    starts: Starts
+    locks: Path
+
+
+@dataclass(slots=True)
+class _Known:
+    """What this process remembers of one workspace. All of it can be forgotten."""
+
+    settings: Settings | None = None
+    timer: Timer | None = None
+    timer_until: datetime | None = None  # of wall time; None: never worked out
+    opened: date | None = None  # whose window was started by this process
+    starts: int = 0  # of the same run, one after the other
+    started: Deadline | None = None
+
+
+class RestartService:
+    """One per process; `pass_` is for one thread."""
+
+    def __init__(self, world: ServiceWorld, office: Office) -> None:
+        self._world = world
+        self._office = office
+        self._known: dict[str, _Known] = {}
+        self._asleep: float | None = None
+        self._doubt = True
+        self._looked: Deadline | None = None
+
+    def doubt_timers(self) -> None:
+        """Something has happened to units: the next pass looks at each."""
+        self._doubt = True
+
+    def pass_(self) -> timedelta:
+        """One pass; how long until the next, if nothing happens before. Never raises for one
+        workspace's trouble, nor for the journal's or the scheduler's: they are asked again."""
+        now = self._world.clock.now()
+        self._notice_sleep(now)
+        try:
+            journal, found = self._office.journal(), self._workspaces()
+        except JournalError as err:
+            log.error("the journal cannot be opened: %s; trying again in a minute", err)
+            return LOOK_SOON
+        self._known = {each.uuid: self._known.get(each.uuid, _Known()) for each in found}
+        logons = self._world.host.logons()
+        waits = [LOOK_AGAIN]
+        looks_at_timers = self._looks_at_timers(now)
+        for workspace in found:
+            with _trouble_of(workspace.name):
+                waits.append(self._one(workspace, journal, logons, now, timers=looks_at_timers))
+        if looks_at_timers:
+            with _trouble_of("timers of workspaces that are gone"):
+                self._remove_orphans(found, journal)
+        return max(timedelta(seconds=1), min(waits))
+
+    # one workspace
+
+    def _one(
+        self,
+        workspace: Workspace,
+        journal: Journal,
+        logons: tuple[Logon, ...] | None,
+        now: Now,
+        *,
+        timers: bool,
+    ) -> timedelta:
+        known = self._known[workspace.uuid]
+        settings = self._office.settings(workspace)
+        changed = settings != known.settings
+        known.settings = settings
+        wanted = self._wanted(workspace, known, settings, now, changed=changed)
+        if self._world.scheduler is not None and (timers or changed or wanted != known.timer):
+            self._keep_timer(self._world.scheduler, workspace, wanted, journal, now)
+        known.timer = wanted
+        if workspace.removing or is_held(lock_of(self._world.locks, workspace.uuid)):
+            known.starts = 0
+            return LOOK_SOON
+        if self._is_left(workspace, journal) or self._is_due(workspace, journal, known, now):
+            self._start(workspace, known, now)
+            return LOOK_SOON
+        pause = self._prompt(workspace, journal, logged_on(logons, workspace.owner), known, now)
+        return min(pause, _until_next(wanted, now))
+
+    # timers
+
+    def _looks_at_timers(self, now: Now) -> bool:
+        if self._world.scheduler is None:
+            return False
+        late = self._looked is None or -self._looked.left(now) >= LOOK_AGAIN
+        doubt, self._doubt = self._doubt, False
+        if doubt or late:
+            self._looked = now.after(timedelta(0))
+        return doubt or late
+
+    def _wanted(
+        self, workspace: Workspace, known: _Known, settings: Settings, now: Now, *, changed: bool
+    ) -> Timer | None:
+        """Worked out anew only when it can have changed: it costs a month of local times."""
+        stale = known.timer_until is None or now.wall >= known.timer_until
+        back = known.timer is not None and now.wall < known.timer.instants[0]
+        if not (changed or stale or back):
+            return known.timer
+        wanted = timer(
+            workspace.uuid,
+            settings.schedule,
+            now.wall,
+            wakes_host=settings.limits.wake_host,
+        )
+        known.timer_until = now.wall + (_until_next(wanted, now) if wanted else timedelta(days=1))
+        return wanted
+
+    def _keep_timer(
+        self,
+        scheduler: Scheduler,
+        workspace: Workspace,
+        wanted: Timer | None,
+        journal: Journal,
+        now: Now,
+    ) -> None:
+        """Raises JournalError, SchedulerError."""
+        if workspace.removing:
+            wanted = None
+        found = scheduler.look(workspace.uuid, wanted)
+        expected = workspace.uuid in journal.timers()
+        step = upkeep(wanted, found, expected=expected)
+        match step.do:
+            case Do.WRITE if wanted is not None:
+                journal.note_timer(workspace.uuid, there=True)
+                scheduler.write(wanted)
+            case Do.REMOVE:
+                scheduler.remove(workspace.uuid)
+                journal.note_timer(workspace.uuid, there=False)
+        if step.drifts:
+            _note(journal, TIMER_RESTORED, workspace, now, _said(step.drifts))
+
+    def _remove_orphans(self, found: Iterable[Workspace], journal: Journal) -> None:
+        """Raises JournalError, SchedulerError."""
+        assert self._world.scheduler is not None
+        ours = {workspace.uuid for workspace in found}
+        for uuid in self._world.scheduler.workspaces() - ours:
+            if self._world.workspaces.is_known(uuid):
+                continue  # its file cannot be read: that is no reason to forget it
+            self._world.scheduler.remove(uuid)
+            journal.note_timer(uuid, there=False)
+
+    # runs
+
+    def _is_left(self, workspace: Workspace, journal: Journal) -> bool:
+        """A run is open, and nobody is at it."""
+        return journal.glance(workspace.uuid) is not None
+
+    def _is_due(self, workspace: Workspace, journal: Journal, known: _Known, now: Now) -> bool:
+        """A window that this process has not opened yet. Where it ends without a run, because it
+        was stopped or never began, it is not opened again before the next sleep or start."""
+        assert known.settings is not None
+        limits, schedule = known.settings.limits, known.settings.schedule
+        found = due(schedule, limits, journal.ledger(workspace.uuid, workspace.added), now)
+        if found is None or found.opening.date == known.opened:
+            return False
+        known.opened = found.opening.date
+        return True
+
+    def _start(self, workspace: Workspace, known: _Known, now: Now) -> None:
+        """Raises SchedulerError."""
+        pause = min(START_PAUSE * 2 ** max(0, known.starts - 1), START_PAUSE_MAX)
+        if known.started is not None and known.starts and -known.started.left(now) < pause:
+            return
+        known.starts += 1
+        known.started = now.after(timedelta(0))
+        log.info("'%s': its run is started", workspace.name)
+        self._world.starts.start_run(workspace.uuid)
+
+    def _notice_sleep(self, now: Now) -> None:
+        """After a sleep of the host the windows are looked at as after its start."""
+        if self._asleep is None or abs(now.asleep - self._asleep) > 1:
+            self._asleep = now.asleep
+            self._doubt = True
+            for known in self._known.values():
+                known.opened = None
+
+    # restarts
+
+    def _prompt(
+        self,
+        workspace: Workspace,
+        journal: Journal,
+        since: datetime | None,
+        known: _Known,
+        now: Now,
+    ) -> timedelta:
+        assert known.settings is not None
+        mark = journal.restart_mark(workspace.uuid)
+        if mark is None:
+            return LOOK_AGAIN
+        limits, prompt = known.settings.limits, prompts.about(journal.prompt(workspace.uuid), mark)
+        match prompts.say(mark, prompt, since, limits, now):
+            case Say.NOTHING:
+                return LOOK_AGAIN
+            case Say.TRY:
+                self._start(workspace, known, now)
+            case Say.ASK:
+                if not prompt.told:
+                    _note(journal, RESTART_ASKED, workspace, now, "")
+                    journal.keep_prompt(workspace.uuid, replace(prompt, told=True))
+            case Say.NOTICE:
+                if prompt.notice is None:
+                    journal.keep_prompt(workspace.uuid, prompts.noticed(prompt, now))
+                    _note(journal, RESTART_NOTICE, workspace, now, "")
+        return LOOK_SOON
+
+    def _workspaces(self) -> list[Workspace]:
+        found, damaged = self._world.workspaces.readable()
+        for err in damaged:
+            log.warning("%s", err)
+        return found
+
+
+def logged_on(logons: tuple[Logon, ...] | None, owner: str | None) -> datetime | None:
+    """Since when a workspace's owner is. None: is not, is the system, or nobody can tell."""
+    if owner is None:
+        return None
+    return min((logon.since for logon in logons or () if logon.user == owner), default=None)
+
+
+@contextmanager
+def _trouble_of(name: str) -> Iterator[None]:
+    """One workspace's trouble is no other's."""
+    try:
+        yield
+    except (JournalError, SchedulerError, WorkspaceError) as err:
+        log.warning("'%s': %s; looked at again in the next pass", name, err)
+
+
+def _until_next(wanted: Timer | None, now: Now) -> timedelta:
+    """Until the next opening, as far as the timer tells."""
+    coming = (instant for instant in wanted.instants if instant > now.wall) if wanted else ()
+    return min((instant - now.wall for instant in coming), default=LOOK_AGAIN)
+
+
+def _said(drifts: Iterable[Drift]) -> str:
+    return ", ".join(drifts)
+
+
+def _note(journal: Journal, event: Event, workspace: Workspace, now: Now, detail: str) -> None:
+    said = f"'{workspace.name}'{': ' if detail else ''}{detail}"
+    log.warning("%s (%s)", event.sentence, said)
+    journal.note(event.id, now.wall, said)

@@ -1,0 +1,71 @@
+"""Where no systemd runs: managers as children of the resident service.
+
+As a unit of systemd's would, one that fails is started anew after a while, and one that runs is
+left alone. They outlive the service: whoever has been woken is put back all the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from collections.abc import Callable, Sequence
+from threading import Event, Lock, Thread
+
+from guestwake.schedulers.api import SchedulerError
+
+log = logging.getLogger(__name__)
+
+AGAIN_AFTER = 30.0  # seconds
+
+
+class Children:
+    def __init__(
+        self,
+        command: Sequence[str],
+        is_failure: Callable[[int], bool],
+        *,
+        again_after: float = AGAIN_AFTER,
+    ) -> None:
+        """`command`: a workspace's UUID follows it. `is_failure`: of an exit code, whether it is
+        worth another try."""
+        self._command = tuple(command)
+        self._is_failure = is_failure
+        self._again_after = again_after
+        self._lock = Lock()
+        self._running: set[str] = set()
+        self._ends = Event()
+
+    def start_run(self, workspace: str) -> None:
+        with self._lock:
+            if workspace in self._running:
+                return
+            self._running.add(workspace)
+        child = self._started(workspace)
+        Thread(target=self._mind, args=(workspace, child), daemon=True).start()
+
+    def close(self) -> None:
+        """Start none anew any more."""
+        self._ends.set()
+
+    def _started(self, workspace: str) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                [*self._command, workspace], stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        except OSError as err:
+            with self._lock:
+                self._running.discard(workspace)
+            raise SchedulerError(f"cannot start '{self._command[0]}': {err}") from err
+
+    def _mind(self, workspace: str, child: subprocess.Popen[bytes]) -> None:
+        while self._is_failure(code := child.wait()):
+            log.warning("the manager of %s ended with %d; another follows", workspace, code)
+            if self._ends.wait(self._again_after):
+                break
+            try:
+                child = self._started(workspace)
+            except SchedulerError as err:
+                log.error("%s", err)
+                return
+        with self._lock:
+            self._running.discard(workspace)
