@@ -156,19 +156,27 @@ class Conversation:
         if now.elapsed < self._not_before:
             return False
         self._not_before, self._lost = now.elapsed + OPEN_AGAIN, False
+        try:
+            return self._opened()
+        except Unreachable:
+            raise
+        except HypervisorError as err:  # it has none, or somebody else holds it, or is not told
+            log.debug("channel of '%s': %s", self._vm.name, err)
+            return False
+
+    def _opened(self) -> bool:
+        """Raises HypervisorError."""
         before = self._hypervisor.state(self._vm)
         if before.power is not Power.RUNNING or before.start is None:
             self._not_before = 0.0
             return False
+        channel = self._hypervisor.open_channel(self._vm, self._hurry)
         try:
-            channel = self._hypervisor.open_channel(self._vm, self._hurry)
-        except Unreachable:
+            after = self._hypervisor.state(self._vm).start
+        except HypervisorError:
+            channel.close()  # left open, it would keep the port from the next one
             raise
-        except HypervisorError as err:  # it has none, or somebody else holds it
-            log.debug("channel of '%s': %s", self._vm.name, err)
-            return False
-        after = self._hypervisor.state(self._vm)
-        if after.start is None or after.start.id != before.start.id:
+        if after is None or after.id != before.start.id:
             channel.close()  # whose it is nobody can tell
             self._not_before = 0.0
             return False

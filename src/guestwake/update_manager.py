@@ -28,7 +28,6 @@ from guestwake.hypervisors.api import (
     OpensChannel,
     SetsGuestClock,
     TellsChanges,
-    Unreachable,
 )
 from guestwake.journal import Journal
 from guestwake.journal_file import JournalDamaged, JournalError
@@ -150,7 +149,7 @@ class UpdateManager:
             else None
         )
         self._running_since: float | None = None  # elapsed seconds; None: it did not run just now
-        self._agent_asked = 0.0
+        self._agent_asked = -AGENT_ASKED_EACH
 
     def run(self, occasion: Occasion | None) -> Ended | None:
         """Go on with the open run, or begin one for `occasion`. None: neither is there."""
@@ -207,7 +206,7 @@ class UpdateManager:
                 self._keep(report, self._talk.start, now, "service", self._talk.refused)
             elif self._is_time_to_ask_agent(now):
                 self._ask_agent(now)
-        except Unreachable as err:  # the look will say so
+        except HypervisorError as err:  # the look will say so
             log.debug("'%s' is not listened to: %s", self._workspace.name, err)
 
     def _is_time_to_ask_agent(self, now: Now) -> bool:
@@ -216,11 +215,11 @@ class UpdateManager:
         answered = self._talk is not None and self._talk.is_answered
         if answered or self._running_since is None:
             return False
-        since = now.elapsed - max(self._running_since + AGENT_WAITS, self._agent_asked)
-        return since >= AGENT_ASKED_EACH
+        due = max(self._running_since + AGENT_WAITS, self._agent_asked + AGENT_ASKED_EACH)
+        return now.elapsed >= due
 
     def _ask_agent(self, now: Now) -> None:
-        """Raises Unreachable."""
+        """Raises HypervisorError."""
         assert self._agent is not None
         self._agent_asked = now.elapsed
         hypervisor, vm = self._world.hypervisor, self._workspace.vm

@@ -4,7 +4,9 @@ costs whoever holds the hypervisor, counted."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,13 @@ from guestwake.conversation import (
     UNSENT_MAX,
     Conversation,
 )
-from guestwake.hypervisors.memory import Guest, MemoryHypervisor, MemoryMachine
+from guestwake.hypervisors.api import HypervisorError, NotAllowed, Unreachable, VmBusy
+from guestwake.hypervisors.memory import (
+    Guest,
+    MemoryChannel,
+    MemoryHypervisor,
+    MemoryMachine,
+)
 from guestwake.policy.words import Now, Power
 from guestwake_wire.messages import Hello, Report, encode
 
@@ -155,4 +163,40 @@ def test_a_report_before_the_hello_is_not_heard(scene: Scene) -> None:
     scene.guest.to_give = encode(REPORT)
     assert scene.listen() is None
     scene.guest.to_give = HELLO + encode(REPORT)
+    assert scene.listen() == REPORT
+
+
+REFUSALS = [VmBusy("it is locked"), NotAllowed("access denied"), HypervisorError("internal error")]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda error: error.code)
+def test_a_hypervisor_that_cannot_say_how_the_vm_is_opens_no_channel(
+    refusal: HypervisorError, scene: Scene
+) -> None:
+    scene.guest.to_give = HELLO + encode(REPORT)
+    scene.machine.fail("state", refusal, times=1)
+    assert scene.listen() is None
+    scene.elapsed += OPEN_AGAIN
+    assert scene.listen() == REPORT
+
+
+@pytest.mark.parametrize("refusal", [*REFUSALS, Unreachable("gone")], ids=lambda error: error.code)
+def test_a_channel_of_a_vm_that_cannot_be_looked_at_any_more_is_closed(
+    refusal: HypervisorError, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left open it would hold the port, and no other could be opened."""
+
+    def opened(*arguments: Any) -> MemoryChannel:
+        channel = real(*arguments)
+        scene.machine.fail("state", refusal, times=1)
+        monkeypatch.undo()
+        return channel
+
+    real = scene.driver.open_channel
+    monkeypatch.setattr(scene.driver, "open_channel", opened)
+    scene.guest.to_give = HELLO + encode(REPORT)
+    with suppress(Unreachable):
+        assert scene.listen() is None
+    assert scene.talk.start is None
+    scene.elapsed += OPEN_AGAIN
     assert scene.listen() == REPORT
