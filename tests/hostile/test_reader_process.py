@@ -191,6 +191,18 @@ def test_a_stream_too_many_ends_it(reader: ReaderProcess) -> None:
     assert reader.parse(STREAMS_MAX, encode(HONEST)).report == HONEST
 
 
+def test_one_that_cannot_be_started_is_tried_again(
+    reader: ReaderProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host's Python may be upgraded while the manager waits."""
+    with monkeypatch.context() as gone:
+        gone.setattr(reading, "_COMMAND", ("/nonexistent/python3",))
+        for _ in range(2):
+            with pytest.raises(ReaderFailed, match="No such file"):
+                reader.parse(1, encode(HONEST))
+    assert reader.parse(1, encode(HONEST)).report == HONEST
+
+
 def test_it_ends_with_who_asked(reader: ReaderProcess) -> None:
     reader.parse(1, b"x")
     process = reader._process

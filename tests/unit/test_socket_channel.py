@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import queue
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 import pytest
 
 from guestwake.channels.api import ChannelClosed
 from guestwake.channels.socket import SocketChannel
-from guestwake.hypervisors.api import NoChannel
+from guestwake.hypervisors.api import NoChannel, VmBusy
 from guestwake.hypervisors.libvirt_channel import HandleWatch, open_vsock
+from guestwake.hypervisors.libvirt_library import libvirt
 
 SECONDS = 10.0
 
@@ -98,3 +101,28 @@ def test_nothing_is_told_of_one_that_was_closed(pair: Pair) -> None:
 def test_the_host_itself_is_never_taken_for_a_guest(cid: int) -> None:
     with pytest.raises(NoChannel, match="web01"):
         open_vsock("web01", cid, lambda: None)
+
+
+def test_a_host_without_vsock_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object) -> NoReturn:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(socket, "socket", unknown)
+    with pytest.raises(VmBusy, match="not supported"):
+        open_vsock("web01", 3, lambda: None)
+
+
+def test_what_comes_while_the_watch_is_still_being_made_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def made_late(descriptor: int, events: int, call: Callable[..., None], opaque: object) -> int:
+        call(0, descriptor, events, opaque)  # the event thread was quicker
+        return int(real(descriptor, events, call, opaque))
+
+    real = libvirt.virEventAddHandle
+    monkeypatch.setattr(libvirt, "virEventAddHandle", made_late)
+    late = Pair()
+    late.guest.send(b"hello, host")
+    assert late.is_told()
+    late.channel.close()
+    late.guest.close()

@@ -32,8 +32,8 @@ class ReaderProcess:
 
     def parse(self, stream: int, data: bytes) -> Heard:
         assert 0 < len(data) <= CHUNK_BYTES_MAX
-        process = self._alive()
         try:
+            process = self._alive()  # OSError: no more processes here, or Python was replaced
             deadline = time.monotonic() + self._patience
             self._send(process, QUESTION.pack(stream, len(data)) + data, deadline)
             *counts, length = ANSWER.unpack(self._receive(process, ANSWER.size, deadline))

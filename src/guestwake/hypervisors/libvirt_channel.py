@@ -156,7 +156,8 @@ class HandleWatch:
     def __init__(self, descriptor: int, on_ready: Callable[[], None]) -> None:
         run_event_loop()
         self._on_ready = on_ready
-        self._handle: int | None = libvirt.virEventAddHandle(
+        self._handle: int | None = None  # the first event may come before the next line has ended
+        self._handle = libvirt.virEventAddHandle(
             descriptor, libvirt.VIR_EVENT_HANDLE_READABLE, self._event, None
         )
 
@@ -196,20 +197,28 @@ def open_vsock(name: str, cid: int, on_ready: Callable[[], None]) -> SocketChann
     machines where this was made the CIDs that answer are not guests of theirs."""
     if cid < GUEST_CIDS_FROM:
         raise NoChannel(f"the vsock device of '{name}' has no CID of its own")
-    connected = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
     try:
-        connected.settimeout(CONNECT_SECONDS)
-        _bind_low(connected)
-        connected.connect((cid, VSOCK_PORT))
-        return SocketChannel(connected, HandleWatch(connected.fileno(), on_ready))
+        connected = _connected(cid)
     except PermissionError as err:
-        connected.close()
         raise HypervisorError(
             f"cannot open the channel of '{name}': over vsock only root can"
         ) from err
     except OSError as err:
-        connected.close()
         raise VmBusy(f"nobody answers on the vsock of '{name}' (yet): {err}") from err
+    return SocketChannel(connected, HandleWatch(connected.fileno(), on_ready))
+
+
+def _connected(cid: int) -> socket.socket:
+    """Raises OSError, also where this host has no vsock."""
+    made = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    try:
+        made.settimeout(CONNECT_SECONDS)
+        _bind_low(made)
+        made.connect((cid, VSOCK_PORT))
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def _bind_low(unbound: socket.socket) -> None:
