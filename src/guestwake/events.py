@@ -182,7 +182,12 @@ OF_WHY: Mapping[Why, Event] = {
         12011, _INFORMATION, "{name} is being woken.", "Its window is open.", "Nothing."
     ),
     Why.HOLDS: Event(
-        12012, _INFORMATION, "{name} is awake for its updates.", "It was woken.", "Nothing."
+        12012,
+        _INFORMATION,
+        "{name} is awake for its updates.",
+        "It was woken.",
+        "Nothing.",
+        once=True,  # else a guest that asks for a restart, and not, and again, filled the log
     ),
     Why.HOLDS_WITHOUT_WORD: Event(
         12013,

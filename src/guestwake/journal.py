@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from guestwake.policy.run import Prior, WakeRun, Why
 
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
+INSTALLED_MAX = 1000  # of one run: a guest may make up new ones each second
 
 # Named tuples: a dataclass takes longer to define, which all that reports would wait for.
 
@@ -379,12 +380,15 @@ class Journal:
             self._do("DELETE FROM timer WHERE workspace = ?", workspace)
 
     def note_installed(self, workspace: str, token: str, rows: Iterable[InstalledRow]) -> None:
-        """Of the run `token`; what is known already belongs to the run that it was noted in."""
+        """Of the run `token`, INSTALLED_MAX at the most; what is known already belongs to the run
+        that it was noted in."""
         for row in rows:
             self._do(
                 "INSERT OR IGNORE INTO installed (workspace, token, client, name, version, at)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                " SELECT ?, ?, ?, ?, ?, ?"
+                " WHERE (SELECT count(*) FROM installed WHERE token = ?) < ?",
                 *(workspace, token, row.client, row.name, row.version, row.at.isoformat()),
+                *(token, INSTALLED_MAX),
             )
 
     def installed(self, token: str) -> list[InstalledRow]:

@@ -1,4 +1,4 @@
-"""A guest is listened to while its hypervisor cannot say how it is: that ends no run."""
+"""Listening to a guest ends no run and fills no log, whatever the hypervisor or the guest says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 from day import Day
 
 from guestwake.hypervisors.api import HypervisorError, NotAllowed, VmBusy
+from guestwake.policy.run import Why
 from guestwake.policy.words import Power, Verb
+from guestwake_wire.messages import Reason, Report, Strength, encode
 
 BOOT_ID = b"2f1c9b1e-6f0d-4a53-9a51-0c1d8a3c7f42\n"
 NEEDED = (
@@ -78,3 +80,16 @@ def test_the_agent_is_asked_first_once_the_service_had_its_time_and_then_each_mi
     day.run_until("03:05")
     assert "00:20" <= agent.asked[0] <= "01:10"
     assert len(agent.asked) == 4
+
+
+def test_a_guest_that_asks_for_a_restart_and_not_and_again_fills_no_log(day: Day) -> None:
+    day.workspace("web01", reports=True, restart_in_window=0)
+    day.run_until("03:02")
+    reason = (Reason("made-up", Strength.STRONG, 0, ""),)
+    for number in range(100):
+        said = Report(1, 0, f"made up {number}", "", "", "", busy=False)
+        said = said._replace(restart=reason if number % 2 else ())
+        day.service("web01").says(encode(said))
+        day.run_for(2)
+    told = day.events("web01")
+    assert told.count(Why.RESTART_WAITS) == told.count(Why.HOLDS) == 1

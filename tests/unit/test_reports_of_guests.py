@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from guestwake.guest_report import FRESH_FOR, Word, keep, keep_installed, nothing_left, understood
-from guestwake.journal import Journal
+from guestwake.journal import INSTALLED_MAX, Journal
 from guestwake.policy.in_use import Reporter
 from guestwake.policy.run import Restart
 from guestwake.policy.words import Now, Start
+from guestwake_wire.messages import INSTALLED_MAX as INSTALLED_EACH
 from guestwake_wire.messages import (
     Client,
     ClientState,
@@ -140,6 +141,17 @@ def test_only_what_was_installed_while_it_was_awake_is_of_the_run(journal: Journ
         keep_installed(journal, "web01", token, said, timedelta(seconds=100))
     assert [row.name for row in journal.installed("run-1")] == ["first", "new"]
     assert journal.installed("run-2") == []
+
+
+def test_a_guest_that_makes_up_new_packages_for_ever_fills_no_disk(journal: Journal) -> None:
+    for number in range(INSTALLED_MAX // INSTALLED_EACH + 3):
+        names = [f"{number}.{each}" for each in range(INSTALLED_EACH)]
+        client = Client("apt", ClientState.IDLE, tuple(Installed(name, "", 990) for name in names))
+        said = PLAIN._replace(clients=(client,))
+        keep_installed(journal, "web01", "run-1", said, timedelta(seconds=100))
+    assert len(journal.installed("run-1")) == INSTALLED_MAX
+    keep_installed(journal, "web01", "run-2", said, timedelta(seconds=100))
+    assert journal.installed("run-2")  # each run has room for its own
 
 
 def test_what_cannot_be_understood_any_more_is_silence(journal: Journal) -> None:
