@@ -10,7 +10,7 @@ from guest_scene import RECORDED, Guest
 
 from guestwake_guest.presence import Presence
 from guestwake_guest.times import unix_seconds
-from guestwake_wire.messages import Session, SessionKind
+from guestwake_wire.messages import SESSIONS_MAX, Session, SessionKind
 
 LOGINCTL = "/usr/bin/loginctl"
 SESSIONS = "/run/systemd/sessions"
@@ -204,3 +204,20 @@ def test_utmp_tells_where_there_is_no_logind(guest: Guest) -> None:
         "anna": Session("anna", SessionKind.TEXT, 300, 10),
         "bert": Session("bert", SessionKind.REMOTE, 300, None),
     }
+
+
+def test_many_new_sessions_crowd_out_no_old_one(guest: Guest) -> None:
+    """Whoever in the guest signs in twenty times and then asks for a restart gets none over
+    another's work."""
+    users = {f"new{number}": 10.0 for number in range(20)} | {"anna": 900.0}
+    entries = b""
+    for process, (user, age) in enumerate(users.items(), start=41):
+        ticks = int((guest.elapsed - age) * os.sysconf("SC_CLK_TCK"))
+        guest.write(f"/proc/{process}/stat", f"{process} (sh) {' '.join(['0'] * 19)} {ticks} 0\n")
+        tty(guest, f"pts/{process}", guest.wall - age - 1)
+        entries += entry(f"pts/{process}", user, "192.0.2.1", process, guest.wall - age)
+    guest.path("/run").mkdir()
+    guest.path("/run/utmp").write_bytes(entries)
+    found = seen(guest)
+    assert len(found) == SESSIONS_MAX
+    assert found["anna"] == Session("anna", SessionKind.REMOTE, 900, -1)

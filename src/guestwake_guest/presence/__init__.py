@@ -13,13 +13,16 @@ class Presence:
         self._terminals = Terminals()
 
     def sessions(self, view: View) -> tuple[Session, ...]:
-        """Those with the latest input first."""
+        """Whose work is the likeliest to be lost first: the last ones may be left out."""
         found = logind.sessions(view, self._terminals) if logind.is_here(view) else None
         if found is None:
             found = utmp.sessions(view, self._terminals) or logind.unknown(view)
-        return tuple(sorted(found, key=_quiet_for)[:SESSIONS_MAX])
+        return tuple(sorted(found, key=_work)[:SESSIONS_MAX])
 
 
-def _quiet_for(session: Session) -> int:
-    silent = session.input is None or session.input < 0
-    return session.since if silent else session.input  # type: ignore[return-value]
+def _work(session: Session) -> tuple[int, int]:
+    """The latest input, then whom nobody can tell of, then the oldest: an untouched session that
+    is older than the wake is work at risk, however many others are signed in after it."""
+    if session.input is None:
+        return 1, 0
+    return (2, -session.since) if session.input < 0 else (0, session.input)
