@@ -7,6 +7,7 @@ PYTHON := .venv/bin/python
 # What QEMU guests run in: without a /dev/kvm that exists and hangs.
 LAB := tools/without_kvm $(PYTHON)
 PREPARE := tools/bootstrap --lab && PYTHONPATH=tests $(PYTHON) -m lab.image
+PREPARE_TESTS := $(PREPARE) && PYTHONPATH=tests $(PYTHON) -m lab.host_image
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -19,18 +20,18 @@ guest:  ## the Guest Update Service as one file to install in a guest
 	@python3 tools/guest
 
 test:  ## one real pass of every story, with real guests (about ten minutes)
-	@$(PREPARE)
+	@$(PREPARE_TESTS)
 	@echo "test: the log is $(CURDIR)/.cache/test.log"
 	@$(LAB) -m pytest -m "not full" 2>&1 | tee .cache/test.log
 
 test-all:  ## the full matrix
-	@$(PREPARE)
+	@$(PREPARE_TESTS)
 	@echo "test-all: the log is $(CURDIR)/.cache/test-all.log"
 	@$(LAB) -m pytest 2>&1 | tee .cache/test-all.log
 
 check:  ## lint, types and the tests that need no guest (a minute)
 	@tools/bootstrap
-	@$(PYTHON) -m pytest -m "not full and not qemu"
+	@$(PYTHON) -m pytest -m "not full and not qemu and not host"
 
 bench:  ## the figures of docs/performance.md
 	@$(PREPARE)

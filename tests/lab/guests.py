@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import time
 import uuid as uuids
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from lab.asleep import Sleeper, sleeper
-from lab.image import CACHE, Image, image
+from lab.image import CACHE, DISK, Image, image
 from lab.libvirtd import Libvirtd, private_libvirtd
 from lab.steps import Steps
 
@@ -83,28 +84,38 @@ class Finished:
     stderr: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lab:
-    libvirtd: Libvirtd
+class Place(ABC):
+    """A libvirtd with guests: how to ask it, and where their files are."""
+
     image: Image
     domain_type: str  # kvm or qemu
 
     @property
-    def uri(self) -> str:
-        return self.libvirtd.uri
+    @abstractmethod
+    def uri(self) -> str: ...
 
     @property
-    def environment(self) -> Mapping[str, str]:
-        return self.libvirtd.environment
-
-    @property
+    @abstractmethod
     def folder(self) -> Path:
-        return self.libvirtd.folder
+        """Of the guests' files."""
+
+    @property
+    @abstractmethod
+    def save_folder(self) -> Path: ...
+
+    @property
+    def enter(self) -> Sequence[str]:
+        """What to put before a command to run it where libvirtd is."""
+        return ()
+
+    def inside(self, path: Path) -> Path:
+        """How libvirtd calls a file of `folder` or of the image."""
+        return path
 
     def virsh(self, *arguments: str, timeout: float = 120) -> str:
         """Its stdout. Raises LabError."""
         done = subprocess.run(
-            ["virsh", "--quiet", "--connect", self.uri, *arguments],
+            [*self.enter, "virsh", "--quiet", "--connect", self.uri, *arguments],
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -143,7 +154,7 @@ class Lab:
         guest.define(memory=MEMORY, command_line=COMMAND_LINE)
         copy = self.folder / f"{name}.copy"
         sleeper.write_memory(copy, self.virsh("dumpxml", name, "--migratable"))
-        self.virsh("restore", str(copy), "--paused")
+        self.virsh("restore", str(self.inside(copy)), "--paused")
         guest.hibernate(paused=paused)
         copy.unlink()
         return guest
@@ -156,7 +167,13 @@ class Lab:
 
     def sleeper(self) -> Sleeper:
         """The hibernated guest that others are copied from, made now if there is none."""
-        return sleeper(self.image, f"{self.domain_type} {MEMORY} {DOMAIN}", self._make_sleeper)
+        kind = f"{self.sleeps_in}{self.domain_type} {MEMORY} {DOMAIN}"
+        return sleeper(self.image, kind, self._make_sleeper)
+
+    @property
+    def sleeps_in(self) -> str:
+        """What else than the versions of QEMU and libvirt here decides who can wake it."""
+        return ""
 
     def _make_sleeper(self, folder: Path) -> None:
         Steps("lab", CACHE / "lab.log").say("booting the guest that others are copied from ...")
@@ -175,6 +192,29 @@ class Lab:
         guest.forget()
 
 
+@dataclass(frozen=True, slots=True)
+class Lab(Place):
+    libvirtd: Libvirtd
+    image: Image
+    domain_type: str
+
+    @property
+    def uri(self) -> str:
+        return self.libvirtd.uri
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return self.libvirtd.environment
+
+    @property
+    def folder(self) -> Path:
+        return self.libvirtd.folder
+
+    @property
+    def save_folder(self) -> Path:
+        return self.libvirtd.save_folder
+
+
 @contextmanager
 def open_lab() -> Iterator[Lab]:
     """A private libvirtd with nothing in it. Run it under tools/without_kvm."""
@@ -188,7 +228,7 @@ def open_lab() -> Iterator[Lab]:
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    lab: Lab = field(repr=False)
+    lab: Place = field(repr=False)
     name: str
     uuid: str
 
@@ -212,15 +252,18 @@ class Guest:
 
     @property
     def saved_image(self) -> Path:
-        return self.lab.libvirtd.save_folder / f"{self.name}.save"
+        return self.lab.save_folder / f"{self.name}.save"
 
     # --- from outside ---
 
     def make_disk(self, base: Path) -> None:
-        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base)]
-        subprocess.run([*command, str(self.disk)], check=True)
+        """`base` may have another name where libvirtd is: it is not opened here."""
+        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-u"]
+        words = [*command, "-b", str(self.lab.inside(base)), str(self.disk), DISK]
+        subprocess.run(words, check=True)
 
     def define(self, *, memory: int, command_line: str, channel: bool = True) -> None:
+        inside = self.lab.inside
         xml = DOMAIN.format(
             domain_type=self.lab.domain_type,
             name=escape(self.name),
@@ -228,14 +271,14 @@ class Guest:
             memory=memory,
             command_line=command_line,
             channel=CHANNEL if channel else "",
-            kernel=escape(str(self.lab.image.kernel)),
-            initrd=escape(str(self.lab.image.initrd)),
-            disk=self.disk,
-            console=self.console,
-            display=self.display,
+            kernel=escape(str(inside(self.lab.image.kernel))),
+            initrd=escape(str(inside(self.lab.image.initrd))),
+            disk=inside(self.disk),
+            console=inside(self.console),
+            display=inside(self.display),
         )
         self.definition.write_text(xml)
-        self.lab.virsh("define", str(self.definition))
+        self.lab.virsh("define", str(inside(self.definition)))
 
     def state(self) -> str:
         """libvirt's word (`running`, `paused`, `shut off` ...), or `saved`."""
