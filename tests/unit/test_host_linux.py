@@ -5,16 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from guestwake.hosts.api import Host
+from guestwake.hosts.api import Host, HostError, Inhibited
 from guestwake.hosts.linux import LinuxHost
 from guestwake.hosts.memory import MemoryHost
 from guestwake.hosts.remote_desktops import peers_by_netlink
-from guestwake.policy.words import HostFacts, Network
+from guestwake.policy.words import HostFacts, Logon, Network
 
 ROUTE_TITLE = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT"
 V4_DEFAULT = "eth0\t00000000\t010200C0\t0003\t0\t0\t100\t00000000\t0\t0\t0"
@@ -345,6 +347,80 @@ def test_another_port_is_no_remote_desktop(port: int) -> None:
         assert "127.33.89.3" not in LinuxHost().rdp_peers()
 
 
+# --- who is logged on, where there is no logind
+
+UTMP = struct.Struct("=hxxi32s4s32s256s4xiIi16s20x")
+EPOCH = 1_795_597_200  # 2026-11-25 09:00 UTC
+HERE = os.getpid()
+
+
+def _entry(
+    line: str, *, user: str = "anna", host: str = "", process: int = HERE, kind: int = 7
+) -> bytes:
+    named = [text.encode() for text in (line, line[-4:], user, host)]
+    return UTMP.pack(kind, process, *named, 0, EPOCH, 0, b"")
+
+
+def _utmp(files: Files, *entries: bytes) -> tuple[Logon, ...] | None:
+    files.write(f"proc/{HERE}/stat", "")
+    (files.root / "run").mkdir()
+    (files.root / "run/utmp").write_bytes(b"".join(entries))
+    return LinuxHost(files.root).logons()
+
+
+@pytest.mark.parametrize(
+    ("line", "host"), [("tty1", ""), ("ttyS0", ""), ("console", ""), (":0", ":0"), ("tty2", ":0")]
+)
+def test_utmp_names_who_sits_at_the_host(files: Files, line: str, host: str) -> None:
+    found = _utmp(files, _entry(line, host=host), _entry("pts/3", user="ben"))
+    assert found == (Logon("anna", datetime(2026, 11, 25, 9, tzinfo=UTC), session=line),)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        _entry("pts/0", host="192.0.2.7"),  # ssh
+        _entry("pts/1", host=":pts/0:S.0"),  # screen, in ssh
+        _entry("tty1", host="192.0.2.7"),
+        _entry("tty1", kind=8),  # dead
+        _entry("tty1", kind=6, user="LOGIN"),  # waits for a login
+        _entry("~", kind=2, user="reboot"),
+        _entry("tty1", user=""),
+        _entry("tty1", process=2**22 + 1),  # was killed
+    ],
+)
+def test_utmp_is_read_for_logons_at_the_host_alone(files: Files, entry: bytes) -> None:
+    assert _utmp(files, entry) == ()
+
+
+def test_without_logind_and_utmp_nobody_can_tell_who_is_logged_on(files: Files) -> None:
+    assert LinuxHost(files.root).logons() is None
+
+
+def test_utmp_that_is_laid_out_otherwise_tells_nothing(files: Files) -> None:
+    assert _utmp(files, _entry("tty1") + bytes(16)) is None
+
+
+# --- what ended the last sleep
+
+INTERRUPTS = """            CPU0       CPU1
+   8:          0          1  IR-IO-APIC    8-edge      rtc0
+   9:         12          0  IR-IO-APIC    9-fasteoi   acpi
+ NMI:          0          0   Non-maskable interrupts"""
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [("8", True), ("9", None), ("88", None), ("", None), (None, None)]
+)
+def test_the_clocks_own_interrupt_is_an_alarm_and_no_other_says_no(
+    files: Files, number: str | None, said: bool | None
+) -> None:
+    files.write("proc/interrupts", INTERRUPTS)
+    if number is not None:
+        files.write("sys/power/pm_wakeup_irq", number)
+    assert LinuxHost(files.root).woken_by_alarm() is said
+
+
 # --- the real machine and the pretended one
 
 
@@ -356,6 +432,11 @@ def test_a_real_host_can_tell_everything() -> None:
     assert facts.disk_available is not None
 
 
+def test_a_real_host_is_asked_who_is_logged_on_and_does_not_stumble() -> None:
+    assert LinuxHost().logons() is None or all(logon.user for logon in LinuxHost().logons() or ())
+    assert LinuxHost().woken_by_alarm() in (None, True)
+
+
 def test_the_pretended_host_is_as_it_was_set() -> None:
     host = MemoryHost(disk_available=7)
     seen: Host = host
@@ -365,3 +446,18 @@ def test_the_pretended_host_is_as_it_was_set() -> None:
     host.memory_available, host.peers = None, frozenset({"192.0.2.1"})
     assert seen.look(None) == HostFacts(Network.METERED, False, True, None, None)
     assert seen.rdp_peers() == {"192.0.2.1"}
+
+
+def test_the_pretended_host_sleeps_and_waits_as_it_is_told() -> None:
+    anna = Logon("anna", datetime(2026, 11, 25, 9, tzinfo=UTC))
+    host = MemoryHost(logged_on=(anna,), by_alarm=True)
+    seen: Host = host
+    assert (seen.logons(), seen.woken_by_alarm()) == ((anna,), True)
+    with seen.inhibit(wait := Inhibited("sleep", "Guestwake", "a test")):
+        assert host.inhibited == [wait]
+    assert host.inhibited == []
+    seen.suspend()
+    host.may_sleep = False
+    with pytest.raises(HostError):
+        seen.suspend()
+    assert host.suspended == 1

@@ -1,17 +1,14 @@
-"""A few properties of services on the system bus, all asked at once, with one short time limit.
+"""Services on the system bus: a few questions, all asked at once, with one short time limit.
 
-A bus or service that is absent, hangs or dies is no error: its properties are simply not among
-the answers. One that kept us waiting is not asked again for five minutes, so that holding costs
-nothing. No service is started by asking. docs/decisions/0002 says why jeepney.
+A bus or service that is absent, hangs or dies is no error: its answers are simply missing. One
+that kept us waiting is not asked again for five minutes, so that holding costs nothing. No
+service is started by asking. docs/decisions/0002 says why jeepney, which only `dbus_wire.py` knows.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,12 +16,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jeepney import Message  # type: ignore[import-untyped]  # it carries no types
+    from guestwake.hosts.dbus_wire import Wire
 
 log = logging.getLogger(__name__)
 
+PROPERTIES = "org.freedesktop.DBus.Properties"
 _REST = 300.0  # seconds without asking one that kept us waiting
 _BUS = "org.freedesktop.DBus"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One method call. `body`: as D-Bus's `signature` says."""
+
+    service: str
+    path: str
+    interface: str
+    method: str
+    signature: str = ""
+    body: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error that was answered: its D-Bus name, and what it says to people."""
+
+    name: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +51,16 @@ class Property:
     path: str
     interface: str
     name: str
+
+    @property
+    def get(self) -> Call:
+        asked = (self.interface, self.name)
+        return Call(self.service, self.path, PROPERTIES, "Get", "ss", asked)
+
+
+Answer = (
+    tuple[object, ...] | Refusal
+)  # a body, as jeepney decodes it: a variant is (signature, value)
 
 
 class SystemBus:
@@ -52,18 +80,31 @@ class SystemBus:
         self._patience = patience
         self._monotonic = monotonic
         self._rests_until: dict[str, float] = {}
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
 
-    def ask(self, wanted: Iterable[Property]) -> dict[Property, object]:
-        """Value of each property that was told. Never raises, never waits beyond `patience`."""
-        asked = [one for one in wanted if not self._rests(one.service)]
+    def deadline(self) -> float:
+        """For questions of which one needs another's answer, and which share one patience."""
+        return self._monotonic() + self._patience
+
+    def ask(
+        self, wanted: Iterable[Property], deadline: float | None = None
+    ) -> dict[Property, object]:
+        """Value of each property that was told. Never raises; `deadline` as for `call`."""
+        calls = {one.get: one for one in wanted}
+        told = {calls[call]: _value(answer) for call, answer in self.call(calls, deadline).items()}
+        return {one: value for one, value in told.items() if value is not None}
+
+    def call(self, calls: Iterable[Call], deadline: float | None = None) -> dict[Call, Answer]:
+        """What was answered; who was silent is not in it. Never raises, never waits beyond
+        `deadline`, which without one is `patience` from now."""
+        asked = [one for one in calls if not self._rests(one.service)]
         if not asked or self._rests(_BUS) or not self._may_be_there():
             return {}
-        deadline = self._monotonic() + self._patience
+        deadline = self.deadline() if deadline is None else deadline
         try:
             if self._wire is None:
                 self._wire = self._connected(deadline)
-            answers, silent = self._wire.exchange(asked, deadline)
+            answers = self._wire.exchange(asked, deadline)
         except TimeoutError as err:
             self._give_up(err)
             self._let_rest(_BUS)
@@ -71,10 +112,27 @@ class SystemBus:
         except Exception as err:  # jeepney raises whatever a malformed message trips over
             self._give_up(err)
             return {}
-        for one in silent:
-            log.debug("'%s' did not answer in %s s", one.service, self._patience)
-            self._let_rest(one.service)
+        for service in {one.service for one in asked if one not in answers}:
+            log.debug("'%s' did not answer in %s s", service, self._patience)
+            self._let_rest(service)
         return answers
+
+    def descriptor(self, call: Call) -> int | Refusal | None:
+        """What a method that hands out a file descriptor gave: the caller must close it. None: no
+        answer, or none with a descriptor. Over a connection of its own: on the kept one nobody
+        can hand us any."""
+        if self._rests(call.service) or self._rests(_BUS) or not self._may_be_there():
+            return None
+        deadline = self.deadline()
+        try:
+            wire = self._connected(deadline, descriptors=True)
+            try:
+                return wire.descriptor(call, deadline)
+            finally:
+                wire.close()
+        except Exception as err:  # as above
+            log.debug("no descriptor from '%s': %s", call.service, err)
+            return None
 
     def close(self) -> None:
         if self._wire is not None:
@@ -95,99 +153,14 @@ class SystemBus:
     def _let_rest(self, name: str) -> None:
         self._rests_until[name] = self._monotonic() + _REST
 
-    def _connected(self, deadline: float) -> _Wire:
-        from jeepney.bus import get_bus  # type: ignore[import-untyped]
-        from jeepney.io.blocking import prep_socket  # type: ignore[import-untyped]
+    def _connected(self, deadline: float, *, descriptors: bool = False) -> Wire:
+        from guestwake.hosts.dbus_wire import connected
 
-        at = str(self._address) if isinstance(self._address, Path) else get_bus(self._address)
-        left = max(deadline - self._monotonic(), 0.001)
-        return _Wire(prep_socket(at, timeout=left), self._monotonic)
+        return connected(self._address, deadline, self._monotonic, descriptors=descriptors)
 
 
-class _Wire:
-    """An authenticated socket. jeepney's own blocking connection waits for ever for the bus's
-    first answer and asks one thing after the other; this asks all and then listens."""
-
-    def __init__(self, authenticated: socket.socket, monotonic: Callable[[], float]) -> None:
-        from jeepney import Parser
-
-        self._socket = authenticated
-        self._monotonic = monotonic
-        self._parser = Parser()
-        self._serials = itertools.count(1)
-        self._greeting = _hello().serialise(next(self._serials))
-
-    def exchange(
-        self, asked: Iterable[Property], deadline: float
-    ) -> tuple[dict[Property, object], list[Property]]:
-        """What was answered, and who was silent. Raises TimeoutError when nobody answered."""
-        waiting = {next(self._serials): one for one in asked}
-        self._send(waiting, deadline)
-        answers: dict[Property, object] = {}
-        heard = False
-        while waiting:
-            try:
-                message = self._receive(deadline)
-            except TimeoutError:
-                if not heard:
-                    raise
-                break
-            # An answer to an earlier exchange that came too late is in nobody's way.
-            one = waiting.pop(_answers_to(message), None)
-            heard = heard or one is not None
-            if one is not None and _is_return(message):
-                answers[one] = message.body[0][1]  # a variant: signature, value
-        return answers, list(waiting.values())
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def _send(self, calls: dict[int, Property], deadline: float) -> None:
-        data = b"".join(_get(one).serialise(serial) for serial, one in calls.items())
-        self._bound(deadline)
-        self._socket.sendall(self._greeting + data)
-        self._greeting = b""
-
-    def _receive(self, deadline: float) -> Message:
-        while (message := self._parser.get_next_message()) is None:
-            self._bound(deadline)
-            data = self._socket.recv(4096)
-            if not data:
-                raise ConnectionResetError("the bus hung up")
-            self._parser.add_data(data)
-        return message
-
-    def _bound(self, deadline: float) -> None:
-        left = deadline - self._monotonic()
-        if left <= 0:
-            raise TimeoutError("no answer in time")
-        self._socket.settimeout(left)
-
-
-def _hello() -> Message:
-    from jeepney.bus_messages import message_bus  # type: ignore[import-untyped]
-
-    return message_bus.Hello()
-
-
-@functools.cache
-def _get(one: Property) -> Message:
-    from jeepney import DBusAddress, MessageFlag, Properties
-
-    address = DBusAddress(one.path, bus_name=one.service, interface=one.interface)
-    message = Properties(address).get(one.name)
-    message.header.flags |= MessageFlag.no_auto_start
-    return message
-
-
-def _answers_to(message: Message) -> int:
-    from jeepney import HeaderFields
-
-    serial = message.header.fields.get(HeaderFields.reply_serial, 0)
-    return int(serial)
-
-
-def _is_return(message: Message) -> bool:
-    from jeepney import MessageType
-
-    return message.header.message_type is MessageType.method_return
+def _value(answer: Answer) -> object | None:
+    match answer:
+        case ((str(), value),):
+            return value
+    return None

@@ -1,8 +1,8 @@
-"""The state of a Linux host: way out, power, room, whether it goes down, remote desktops.
+"""A Linux host: way out, power, room, whether it goes down, who is logged on, remote desktops.
 
 Services on the system bus are asked where they run, the kernel's files where they do not. What
-neither can tell is None. Nothing is started, changed or waited for, except a second at most for
-a bus that hangs.
+neither can tell is None. No look starts or changes anything, or waits, except a second at most for
+a bus that hangs. When to look again, `linux_events.py` tells.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+from guestwake.hosts import logind, utmp, wake_reason
+from guestwake.hosts.api import Inhibited
 from guestwake.hosts.dbus import Property, SystemBus
 from guestwake.hosts.kernel_files import text_of
 from guestwake.hosts.power_supply import on_ac_power
@@ -25,9 +27,10 @@ _CONNECTIVITY = Property(*_NM, _NM[0], "Connectivity")
 _METERED = Property(*_NM, _NM[0], "Metered")
 _UPOWER = ("org.freedesktop.UPower", "/org/freedesktop/UPower")
 _ON_BATTERY = Property(*_UPOWER, _UPOWER[0], "OnBattery")
-_LOGIND = ("org.freedesktop.login1", "/org/freedesktop/login1")
-_GOES_DOWN = Property(*_LOGIND, "org.freedesktop.login1.Manager", "PreparingForShutdown")
-_ASKED = (_CONNECTIVITY, _METERED, _ON_BATTERY, _GOES_DOWN)
+_GOES_DOWN = Property(logind.LOGIND, logind.PATH, logind.MANAGER, "PreparingForShutdown")
+_SYSTEMD = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1")
+_SYSTEM_STATE = Property(*_SYSTEMD, "org.freedesktop.systemd1.Manager", "SystemState")
+_ASKED = (_CONNECTIVITY, _METERED, _ON_BATTERY, _GOES_DOWN, _SYSTEM_STATE)
 
 _NM_CONNECTIVITY_PORTAL = 2
 _NM_METERED = (1, 3)  # yes, guess-yes; unknown, no and guess-no are not metered
@@ -66,7 +69,8 @@ class LinuxHost:
         )
 
     def logons(self) -> tuple[Logon, ...] | None:
-        return None
+        told = logind.logons(self._bus)
+        return utmp.logons(self._root) if told is None else told
 
     def rdp_peers(self) -> frozenset[str]:
         """Empty also where nobody can tell. A forwarded port shows the
@@ -75,6 +79,15 @@ class LinuxHost:
             with suppress(OSError):
                 return peers_by_netlink()
         return peers_by_files(self._root)
+
+    def suspend(self) -> None:
+        logind.suspend(self._bus)
+
+    def woken_by_alarm(self) -> bool | None:
+        return wake_reason.woken_by_alarm(self._root)
+
+    def inhibit(self, inhibited: Inhibited) -> AbstractContextManager[None]:
+        return logind.inhibit(self._bus, inhibited)
 
     def close(self) -> None:
         self._bus.close()
@@ -96,10 +109,11 @@ class LinuxHost:
         return not on_battery if isinstance(on_battery, bool) else on_ac_power(self._root)
 
     def _shutting_down(self, told: _Told) -> bool:
-        # logind and the bus themselves stop on the way down: silence does not take it back.
-        goes_down = told.get(_GOES_DOWN)
-        if isinstance(goes_down, bool):
-            self._goes_down = goes_down
+        # systemd also knows of a way down that logind was not asked for. Both and the bus
+        # themselves stop on it: silence does not take it back.
+        goes_down, state = told.get(_GOES_DOWN), told.get(_SYSTEM_STATE)
+        if isinstance(goes_down, bool) or isinstance(state, str):
+            self._goes_down = goes_down is True or state == "stopping"
         return self._goes_down
 
     def _disk_available(self, image_folder: str) -> int | None:

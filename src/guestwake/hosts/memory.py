@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
+from guestwake.hosts.api import HostError, Inhibited
 from guestwake.policy.words import HostFacts, Logon, Network
 
 
@@ -16,6 +19,10 @@ class MemoryHost:
     disk_available: int | None = 102_400  # MiB
     peers: frozenset[str] = frozenset()
     logged_on: tuple[Logon, ...] | None = ()
+    may_sleep: bool = True
+    suspended: int = 0  # how often it was let sleep
+    by_alarm: bool | None = None
+    inhibited: list[Inhibited] = field(default_factory=list)  # what it waits with now
 
     def look(self, image_folder: str | None) -> HostFacts:
         return HostFacts(
@@ -31,3 +38,19 @@ class MemoryHost:
 
     def rdp_peers(self) -> frozenset[str]:
         return self.peers
+
+    def suspend(self) -> None:
+        if not self.may_sleep:
+            raise HostError("cannot let the host sleep: it may not")
+        self.suspended += 1
+
+    def woken_by_alarm(self) -> bool | None:
+        return self.by_alarm
+
+    @contextmanager
+    def inhibit(self, inhibited: Inhibited) -> Iterator[None]:
+        self.inhibited.append(inhibited)
+        try:
+            yield
+        finally:
+            self.inhibited.remove(inhibited)

@@ -124,10 +124,13 @@ class HostFacts:
 @dataclass(frozen=True, slots=True)
 class Logon:
     """A person at the host, by a graphical or text login: not ssh, cron, a greeter or a lingering
-    manager (contract, section 6). `user`: the account's name."""
+    manager (contract, section 6). `user`: the account's name. `active`: in the foreground."""
 
     user: str
     since: datetime
+    session: str = ""
+    active: bool | None = None
+    locked: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
