@@ -64,6 +64,7 @@ log = logging.getLogger(__name__)
 # scheme of the URI → module and function that opens it
 _HYPERVISORS: dict[str, tuple[str, str]] = {}
 _LIBVIRT = ("guestwake.hypervisors.libvirt", "connect")
+_HOLDS_MAX = 32  # of one workspace
 _LOOK_AHEAD = timedelta(days=15)  # further than any window to come, whatever GuestUpdateDays says
 
 Progress = Callable[[Workspace, Step, Now], None]
@@ -290,8 +291,16 @@ class Application:
             return was_paused
 
     def hold(self, workspace: Workspace, until: datetime, reason: str) -> None:
-        """It is in use until then; wakes nothing."""
-        with self.journal() as journal:
+        """It is in use until then; wakes nothing. Raises WorkspaceError where there are too many
+        holds already."""
+        now = self.clock.now().wall
+        with self.journal() as journal, journal.turn():
+            journal.drop_old_holds(workspace.uuid, now)
+            if len(journal.holds(workspace.uuid, now)) >= _HOLDS_MAX:
+                raise WorkspaceError(
+                    f"'{workspace.name}' has {_HOLDS_MAX} holds already: "
+                    f"'guestwake hold {quote(workspace.name)} --release' ends them."
+                )
             journal.hold(workspace.uuid, until, reason)
 
     def release(self, workspace: Workspace) -> int:

@@ -292,6 +292,14 @@ class Journal:
             reason,
         )
 
+    def drop_old_holds(self, workspace: str, now: datetime) -> None:
+        """Those that are over."""
+        for hold_id, until in self._all(
+            "SELECT id, until FROM hold WHERE workspace = ?", workspace
+        ):
+            if _instant(until) <= now:
+                self._do("DELETE FROM hold WHERE id = ?", hold_id)
+
     def release(self, workspace: str) -> int:
         """How many holds there were."""
         return self._do("DELETE FROM hold WHERE workspace = ?", workspace)

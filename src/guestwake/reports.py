@@ -194,10 +194,10 @@ class Reports:
             ]
         return sorted(found, key=lambda planned: (planned.opens, planned.workspace))
 
-    def history(self, name: str | None = None) -> list[Past]:
-        """The last 50, oldest of them first."""
+    def history(self, name: str | None = None, *, most: int = 50) -> list[Past]:
+        """The latest, oldest of them first."""
         with _reading(self.journal_path) as journal:
-            rows = journal.history(name and self.workspaces.find(name).uuid)
+            rows = journal.history(name and self.workspaces.find(name).uuid, most=most)
             installed = [tuple(journal.installed(row.token)) for row in rows]
         names = self._names()
         return [

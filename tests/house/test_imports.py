@@ -101,7 +101,8 @@ ROOMS = (
 LIBRARIES = {
     "libvirt": ("guestwake.hypervisors.libvirt*",),
     "libvirt_qemu": ("guestwake.hypervisors.libvirt*",),
-    "jeepney": ("guestwake.hosts.dbus",),
+    "jeepney": ("guestwake.hosts.dbus_wire", "guestwake.edges.remote_wire"),
+    "dbus_fast": ("guestwake.hosts.linux_events", "guestwake.edges.dbus_*"),
     "tabulate": ("guestwake.edges",),
     "shtab": ("guestwake.edges",),
 }

@@ -8,16 +8,13 @@ import threading
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from guestwake.application import Application, ChannelNow, default_uri, user_name
 from guestwake.edges.exit_codes import Exit, of_run
 from guestwake.edges.live import Live
-from guestwake.edges.text import local, printable, say, span
-from guestwake.edges.times import BadTime, instant
+from guestwake.edges.text import printable, say, span
+from guestwake.edges.wishes import WISHES
 from guestwake.hypervisors.api import ChannelIs
-from guestwake.journal import FOR_EVER
 from guestwake.locks import AlreadyRunning
 from guestwake.policy.run import WakeRun, Why
 from guestwake.policy.words import Power
@@ -38,6 +35,8 @@ def run(arguments: Namespace, application: Application) -> Exit:
     root.addHandler(live)
     try:
         with _stopped_by_signals(application) if talks else _as_ever():
+            if arguments.command in WISHES:
+                return WISHES[arguments.command](arguments, application)
             return _COMMANDS[arguments.command](arguments, application, live)
     finally:
         live.end()
@@ -170,69 +169,6 @@ def _summary(workspace: Workspace, run: WakeRun, why: Why, application: Applicat
     return f"{sentence} [{'; '.join([why, *prior, *length])}]"
 
 
-# what a person wishes
-
-
-def _skip(arguments: Namespace, application: Application, live: Live) -> Exit:
-    workspace = application.workspaces.find(arguments.workspace)
-    if arguments.undo:
-        back = application.unskip(workspace)
-        if back is None:
-            say(f"{_name(workspace)}: no window to come was left out.")
-        else:
-            say(f"{_name(workspace)}: the window of {back.date} opens after all.")
-        return Exit.DONE
-    window = application.skip(workspace)
-    if window is None:
-        say(f"{_name(workspace)} has no window to leave out: GuestUpdateDuration is 0.")
-        return Exit.DONE
-    opens = local(window.opens, application.zone(workspace))
-    say(f"{_name(workspace)}: the window of {opens} is left out.")
-    return Exit.DONE
-
-
-def _pause(arguments: Namespace, application: Application, live: Live) -> Exit:
-    workspace = application.workspaces.find(arguments.workspace)
-    zone = application.zone(workspace)
-    until = FOR_EVER
-    if arguments.until is not None:
-        until = _to_come("--until", arguments.until, application.clock.now().wall, zone)
-    application.pause(workspace, until)
-    then = "until resumed" if until == FOR_EVER else f"until {local(until, zone)}"
-    say(f"{_name(workspace)} has no windows {then}.")
-    return Exit.DONE
-
-
-def _resume(arguments: Namespace, application: Application, live: Live) -> Exit:
-    workspace = application.workspaces.find(arguments.workspace)
-    was = application.resume(workspace)
-    say(f"{_name(workspace)} {'has its windows again' if was else 'was not paused'}.")
-    return Exit.DONE
-
-
-def _hold(arguments: Namespace, application: Application, live: Live) -> Exit:
-    workspace = application.workspaces.find(arguments.workspace)
-    if arguments.release:
-        count = application.release(workspace)
-        say(f"{_name(workspace)}: {count or 'no'} hold{'' if count == 1 else 's'} ended.")
-        return Exit.DONE
-    zone = application.zone(workspace)
-    until = _to_come("--for", arguments.until, application.clock.now().wall, zone)
-    application.hold(workspace, until, arguments.reason)
-    say(f"{_name(workspace)} is held until {local(until, zone)}.")
-    return Exit.DONE
-
-
-def _to_come(option: str, text: str, now: datetime, zone: ZoneInfo) -> datetime:
-    try:
-        until = instant(text, now, zone)
-    except BadTime as err:
-        raise BadTime(f"{option} '{text}': {err}.") from err
-    if until <= now:
-        raise BadTime(f"{option} '{text}': {local(until, zone)} has passed.")
-    return until
-
-
 def _name(workspace: Workspace) -> str:
     return f"'{printable(workspace.name)}'"
 
@@ -243,8 +179,4 @@ _COMMANDS: dict[str, Callable[[Namespace, Application, Live], Exit]] = {
     "workspace channel add": _add_channel,
     "workspace channel remove": _remove_channel,
     "wake": _wake,
-    "skip": _skip,
-    "pause": _pause,
-    "resume": _resume,
-    "hold": _hold,
 }

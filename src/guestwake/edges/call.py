@@ -84,8 +84,17 @@ def _called(arguments: Namespace, build: Build) -> Exit:
         return reporting.run(arguments, paths)
     gc.enable()
     from guestwake.edges import acting
+    from guestwake.workspaces import UnknownWorkspace
 
-    return acting.run(arguments, build(paths))
+    try:
+        return acting.run(arguments, build(paths))
+    except UnknownWorkspace:
+        from guestwake.edges.remote import wish
+
+        done = wish(arguments, paths)
+        if done is None:
+            raise
+        return done
 
 
 def _paths(root: str | None) -> Paths:
@@ -125,6 +134,7 @@ def _told(err: Exception, *, debug: bool) -> Exit:
 
 def _code(err: Exception) -> Exit:
     """Imports what is surely there by now: the error came from it."""
+    from guestwake.edges.remote import HostRefused
     from guestwake.edges.times import BadTime
     from guestwake.hypervisors.api import HypervisorError
     from guestwake.journal_file import JournalError
@@ -137,6 +147,7 @@ def _code(err: Exception) -> Exit:
         (WorkspaceError, Exit.NO_WORKSPACE),
         (AlreadyRunning, Exit.ALREADY_RUNNING),
         (HypervisorError, Exit.HYPERVISOR),
+        (HostRefused, Exit.HOST_REFUSED),
         ((JournalError, OSError), Exit.JOURNAL),
     )
     return next((code for kinds, code in table if isinstance(err, kinds)), Exit.UNEXPECTED)

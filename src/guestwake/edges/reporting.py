@@ -1,170 +1,123 @@
-"""The commands that only report: values of `reports.py` as text or JSON."""
+"""The commands that only report: values of `reports.py` as text or JSON.
+
+For an ordinary user the host's own Guestwake is asked as well, if its service runs (`remote.py`):
+who says `status` sees all workspaces that there are.
+"""
 
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from datetime import timedelta
-from itertools import chain, repeat
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from guestwake.clock import SystemClock
-from guestwake.edges import guest_text
+from guestwake.edges import report_json, report_text
 from guestwake.edges.exit_codes import Exit
-from guestwake.edges.text import (
-    DOING,
-    complain,
-    local,
-    loud,
-    printable,
-    say,
-    say_json,
-    span,
-    table,
-    utc,
-)
-from guestwake.journal import FOR_EVER
+from guestwake.edges.text import complain, loud, printable, say, say_json, table
 from guestwake.paths import Paths
-from guestwake.reports import OpenRun, Planned, Reports, Status, catalogue
+from guestwake.reports import Reports, catalogue
+from guestwake.workspaces import UnknownWorkspace
+
+if TYPE_CHECKING:
+    from guestwake.edges.remote import HostReports
+
+_Found = TypeVar("_Found")
+
+_NO_WORKSPACE = (
+    "There is no workspace yet. 'guestwake workspace add NAME' adds the VM of that name."
+)
+_NO_WINDOWS = (
+    "No windows: there is no workspace, or GuestUpdateDuration is 0, or GuestUpdateDays names none "
+    "of these days."
+)
 
 
 def run(arguments: Namespace, paths: Paths) -> Exit:
-    return _COMMANDS[arguments.command](arguments, Reports(paths))
+    reports = Reports(paths)
+    if arguments.command not in _MERGED or not _asks_the_host(arguments, paths):
+        return _COMMANDS[arguments.command](arguments, reports, None)
+    from guestwake.edges.remote import host_reports
+
+    with host_reports(arguments.command) as host:
+        try:
+            return _COMMANDS[arguments.command](arguments, reports, host)
+        except UnknownWorkspace:
+            name = _workspace_of(arguments)
+            if host is None or name is None or not host.knows(name):
+                raise
+            return _tell_hosts(arguments, host, name)
 
 
-# status
+def _asks_the_host(arguments: Namespace, paths: Paths) -> bool:
+    """Root's files are the host's; and what the service is not told it cannot answer."""
+    if paths.user is None or (arguments.command == "events" and arguments.happened is None):
+        return False
+    if arguments.command == "plan":
+        return (arguments.start, arguments.days, arguments.assignments) == (None, 7, [])
+    return True
 
 
-def _status(arguments: Namespace, reports: Reports) -> Exit:
-    found = reports.status(SystemClock().now(), arguments.workspace)
+def _tell_hosts(arguments: Namespace, host: HostReports, name: str) -> Exit:
+    """Of the workspace `name`, which only the host's Guestwake knows."""
+    found = host.objects(name)
     if arguments.json:
-        say_json([_status_json(each) for each in found])
-    elif found:
-        say("\n\n".join("\n".join(_status_lines(each)) for each in found))
+        say_json(found)
     else:
-        say("There is no workspace yet. 'guestwake workspace add NAME' adds the VM of that name.")
-    wrong = arguments.check and any(each.is_wrong for each in found)
-    return Exit.ATTENTION if wrong else Exit.DONE
+        _say_report(host.text(name))
+    return _checked(arguments, wrong=any(each.get("attention") for each in found))
 
 
-def _status_lines(status: Status) -> Iterator[str]:
-    workspace, zone = status.workspace, status.zone
-    yield f"{printable(workspace.name)}  ({printable(workspace.uri)}, {_owner(workspace.owner)})"
-    for sentence in _attention(status):
-        yield loud(f"  !!    {printable(sentence)}")
-    if workspace.removing:
-        yield "  now   being removed"
-    if status.run:
-        yield f"  now   {_run(status.run, status)}"
-    for hold in status.holds:
-        reason = f": {printable(hold.reason)}" if hold.reason else ""
-        yield f"  held  until {local(hold.until, zone)}{reason}"
-    yield f"  last  {local(status.last_window, zone) if status.last_window else 'no window yet'}"
-    yield f"  next  {_next(status)}"
-    for label, line in zip(chain(["guest"], repeat("")), guest_text.lines(status), strict=False):
-        yield f"  {label:5} {line}"
+def _tell(
+    arguments: Namespace,
+    found: Sequence[_Found],
+    objects: Callable[[Sequence[_Found]], list[dict[str, object]]],
+    text: Callable[[Sequence[_Found]], str],
+    host: HostReports | None,
+    *,
+    nothing: str = "",
+) -> None:
+    """Ours, then the host's. `nothing`: what to say where there is neither."""
+    everything = host is not None and not _workspace_of(arguments)
+    if arguments.json:
+        say_json([*objects(found), *(host.objects() if host and everything else ())])
+        return
+    more = host.text() if host and everything and host.objects() else ""
+    own = text(found) if found or not more else ""
+    _say_report("\n\n".join(filter(None, (own, more))) or nothing)
 
 
-def _run(open_run: OpenRun, status: Status) -> str:
-    run = open_run.run
-    left = f", {span(open_run.left)} left" if open_run.left else ""
-    until = f", until {local(run.ends.wall, status.zone)}" if open_run.left else ""
-    used = ", was used" if run.used else ""
-    if run.users:
-        used = f", in use: {', '.join(map(printable, run.users))}"
-    doing = DOING.get(run.phase, run.phase)
-    return f"{printable(doing)} ({printable(run.why)}){left}{until}{used}"
+def _workspace_of(arguments: Namespace) -> str | None:
+    name = arguments.happened if arguments.command == "events" else arguments.workspace
+    return name or None
 
 
-def _next(status: Status) -> str:
-    if status.is_disabled:
-        return "no windows: GuestUpdateDuration is 0"
-    notes = [f"{day} is left out" for day in status.skipped]
-    if status.paused_until:
-        ever = status.paused_until == FOR_EVER
-        until = "resumed" if ever else local(status.paused_until, status.zone)
-        notes.insert(0, f"paused until {until}")
-    window = status.next_window
-    if window is not None:
-        notes.insert(0, f"{local(window.opens, status.zone)}, {span(window.ends - window.opens)}")
-    return "; ".join(notes) or "no window in the next two weeks"
+def _say_report(text: str) -> None:
+    lines = text.split("\n")
+    say("\n".join(loud(line) if line.startswith(report_text.LOUD) else line for line in lines))
 
 
-def _attention(status: Status) -> Iterator[str]:
-    """What must not be overlooked, each with what to do."""
-    name = status.workspace.name
-    if status.standing:
-        from guestwake.events import OF_WHY
-
-        event = OF_WHY[status.standing.why]
-        detail = f" ({status.standing.detail})" if status.standing.detail else ""
-        remedy = event.remedy.replace("{name}", _quoted(name))
-        yield f"{event.sentence.replace('{name}', name)}{detail} {remedy}"
-    if status.run and not status.run.manager_lives:
-        yield f"Its run is open and nobody minds it. Go on with: guestwake wake {_quoted(name)}"
-    if status.is_stale and not status.is_disabled:
-        yield (
-            f"No window for {span(status.without_window)}; CatchUpDays is "
-            f"{status.catch_up_days}. See: guestwake history {_quoted(name)}"
-        )
-    yield from (f"Settings: {problem}" for problem in status.problems)
+def _checked(arguments: Namespace, *, wrong: bool) -> Exit:
+    asked = arguments.command == "status" and arguments.check
+    return Exit.ATTENTION if asked and wrong else Exit.DONE
 
 
-def _status_json(status: Status) -> dict[str, object]:
-    workspace, window = status.workspace, status.next_window
-    return {
-        "workspace": workspace.name,
-        "uuid": workspace.uuid,
-        "uri": workspace.uri,
-        "owner": workspace.owner,
-        "removing": workspace.removing,
-        "time_zone": str(status.zone),
-        "run": _run_json(status.run) if status.run else None,
-        "last_window": utc(status.last_window),
-        "next_window": window and {"opens": utc(window.opens), "ends": utc(window.ends)},
-        "days_without_window": status.without_window // timedelta(days=1),
-        "stale": status.is_stale,
-        "disabled": status.is_disabled,
-        "paused": status.paused_until is not None,
-        "paused_until": _until_json(status),
-        "skipped": [day.isoformat() for day in status.skipped],
-        "holds": [{"until": utc(hold.until), "reason": hold.reason} for hold in status.holds],
-        "standing": status.standing
-        and {
-            "since": utc(status.standing.at),
-            "why": status.standing.why,
-            "detail": status.standing.detail,
-        },
-        "guest": guest_text.guest_json(status.guest),
-        "restart_required": guest_text.restart_json(status.restart_mark),
-        "settings_problems": [str(problem) for problem in status.problems],
-        "attention": list(_attention(status)),
-    }
+def _status(arguments: Namespace, reports: Reports, host: HostReports | None) -> Exit:
+    found = reports.status(SystemClock().now(), arguments.workspace)
+    _tell(
+        arguments,
+        found,
+        lambda found: [report_json.status(each) for each in found],
+        report_text.status,
+        host,
+        nothing=_NO_WORKSPACE,
+    )
+    wrong = any(each.is_wrong for each in found)
+    if arguments.check and host is not None and not arguments.workspace:
+        wrong = wrong or any(each.get("attention") for each in host.objects())
+    return _checked(arguments, wrong=wrong)
 
 
-def _until_json(status: Status) -> str | None:
-    """null: not paused, or until resumed."""
-    return None if status.paused_until == FOR_EVER else utc(status.paused_until)
-
-
-def _run_json(open_run: OpenRun) -> dict[str, object]:
-    run, left = open_run.run, open_run.left
-    return {
-        "kind": run.kind,
-        "phase": run.phase,
-        "why": run.why,
-        "prior": run.prior,
-        "opens": utc(run.opens),
-        "ends": utc(run.ends.wall),
-        "minutes_left": None if left is None else left // timedelta(minutes=1),
-        "manager_lives": open_run.manager_lives,
-        "used": run.used,
-    }
-
-
-# plan
-
-
-def _plan(arguments: Namespace, reports: Reports) -> Exit:
+def _plan(arguments: Namespace, reports: Reports, host: HostReports | None) -> Exit:
     now = SystemClock().now()
     start = None
     if arguments.start is not None:
@@ -182,114 +135,39 @@ def _plan(arguments: Namespace, reports: Reports) -> Exit:
         days=arguments.days,
         assignments=arguments.assignments,
     )
-    if arguments.json:
-        say_json([_planned_json(each) for each in found])
-    elif found:
-        headers = ("workspace", "date", "opens", "ends", "happens", "why")
-        say(table(headers, map(_planned_row, found)))
-    else:
-        say(
-            "No windows: there is no workspace, or GuestUpdateDuration is 0, or GuestUpdateDays "
-            "names none of these days."
-        )
+    _tell(
+        arguments,
+        found,
+        lambda found: [report_json.planned(each) for each in found],
+        report_text.plan,
+        host,
+        nothing=_NO_WINDOWS,
+    )
     return Exit.DONE
 
 
-def _planned_row(planned: Planned) -> tuple[object, ...]:
-    return (
-        planned.workspace,
-        planned.date,
-        local(planned.opens, planned.zone),
-        local(planned.ends, planned.zone),
-        "yes" if planned.happens else "no",
-        planned.why,
-    )
-
-
-def _planned_json(planned: Planned) -> dict[str, object]:
-    return {
-        "workspace": planned.workspace,
-        "local_date": planned.date.isoformat(),
-        "opens": utc(planned.opens),
-        "ends": utc(planned.ends),
-        "happens": planned.happens,
-        "why": planned.why,
-    }
-
-
-# the others
-
-
-def _list(arguments: Namespace, reports: Reports) -> Exit:
+def _list(arguments: Namespace, reports: Reports, host: HostReports | None) -> Exit:
     found = reports.chosen(None)
     if arguments.json:
-        say_json(
-            [
-                {
-                    "workspace": each.name,
-                    "uuid": each.uuid,
-                    "uri": each.uri,
-                    "owner": each.owner,
-                    "added": utc(each.added),
-                    "removing": each.removing,
-                }
-                for each in found
-            ]
-        )
+        say_json([report_json.workspace(each) for each in found])
     else:
         headers = ("workspace", "UUID", "URI", "owner")
-        say(table(headers, ((x.name, x.uuid, x.uri, _owner(x.owner)) for x in found)))
+        say(table(headers, ((x.name, x.uuid, x.uri, report_text.owner(x.owner)) for x in found)))
     return Exit.DONE
 
 
-def _history(arguments: Namespace, reports: Reports) -> Exit:
-    found = reports.history(arguments.workspace)
-    if arguments.json:
-        say_json(
-            [
-                {
-                    "workspace": each.workspace,
-                    "uuid": each.row.workspace,
-                    "kind": each.row.kind,
-                    "dates": [day.isoformat() for day in each.row.dates],
-                    "prior": each.row.prior,
-                    "why": each.row.why,
-                    "began": utc(each.row.began),
-                    "woke": utc(each.row.woke),
-                    "ended": utc(each.row.ended),
-                    "used": each.row.used,
-                    "crashes": each.row.crashes,
-                    "restarts": each.row.restarts,
-                    "installed": guest_text.installed_json(each.installed),
-                }
-                for each in found
-            ]
-        )
-        return Exit.DONE
-    headers = (
-        *("workspace", "kind", "began", "before", "awake", "ended", "outcome", "used"),
-        *("restarts", "installed"),
+def _history(arguments: Namespace, reports: Reports, host: HostReports | None) -> Exit:
+    _tell(
+        arguments,
+        reports.history(arguments.workspace),
+        lambda found: [report_json.past(each) for each in found],
+        report_text.history,
+        host,
     )
-    rows = (
-        (
-            each.workspace,
-            each.row.kind,
-            local(each.row.began, each.zone),
-            each.row.prior,
-            span(each.row.ended - each.row.woke) if each.row.woke else "-",
-            local(each.row.ended, each.zone),
-            each.row.why,
-            "yes" if each.row.used else "no",
-            each.row.restarts or None,
-            guest_text.installed(each.installed),
-        )
-        for each in found
-    )
-    say(table(headers, rows))
     return Exit.DONE
 
 
-def _settings_show(arguments: Namespace, reports: Reports) -> Exit:
+def _settings_show(arguments: Namespace, reports: Reports, host: HostReports | None) -> Exit:
     from guestwake.settings import as_json, rows
 
     resolved = reports.settings(arguments.workspace)
@@ -302,7 +180,7 @@ def _settings_show(arguments: Namespace, reports: Reports) -> Exit:
     return Exit.DONE
 
 
-def _settings_check(arguments: Namespace, reports: Reports) -> Exit:
+def _settings_check(arguments: Namespace, reports: Reports, host: HostReports | None) -> Exit:
     problems = reports.problems()
     for name in reports.strangers():
         complain(f"[workspace.{name}]: no workspace here has that name or UUID (yet)")
@@ -316,23 +194,14 @@ def _settings_check(arguments: Namespace, reports: Reports) -> Exit:
     return Exit.SETTINGS if problems else Exit.DONE
 
 
-def _events(arguments: Namespace, reports: Reports) -> Exit:
+def _events(arguments: Namespace, reports: Reports, host: HostReports | None) -> Exit:
     if arguments.happened is not None:
-        return _happened(arguments, reports)
+        found = reports.happened(arguments.happened or None)
+        _tell(arguments, found, report_json.happened, report_text.happened, host)
+        return Exit.DONE
     events = catalogue()
     if arguments.json:
-        say_json(
-            [
-                {
-                    "id": event.id,
-                    "level": event.level.name.lower(),
-                    "sentence": event.sentence,
-                    "cause": event.cause,
-                    "remedy": event.remedy,
-                }
-                for event in events
-            ]
-        )
+        say_json([report_json.event(each) for each in events])
         return Exit.DONE
     for event in events:
         say(f"{event.id} {event.level.name.lower()}: {event.sentence.replace('{name}', 'NAME')}")
@@ -341,48 +210,9 @@ def _events(arguments: Namespace, reports: Reports) -> Exit:
     return Exit.DONE
 
 
-def _happened(arguments: Namespace, reports: Reports) -> Exit:
-    sentences = {event.id: event for event in catalogue()}
-    found = reports.happened(arguments.happened or None)
-    if arguments.json:
-        say_json(
-            [
-                {
-                    "at": utc(each.at),
-                    "workspace": each.workspace,
-                    "event": each.event,
-                    "level": sentences[each.event].level.name.lower(),
-                    "sentence": sentences[each.event].sentence.replace(
-                        "{name}", each.workspace or ""
-                    ),
-                    "detail": each.detail,
-                }
-                for each in found
-            ]
-        )
-        return Exit.DONE
-    for each in found:
-        event = sentences[each.event]
-        sentence = event.sentence.replace("{name}", f"'{each.workspace}'")
-        detail = f" ({each.detail})" if each.detail else ""
-        level = event.level.name.lower()
-        when = local(each.at, each.zone)
-        say(printable(f"{when}  {each.event} {level}: {sentence}{detail}"))
-    return Exit.DONE
-
-
-def _owner(owner: str | None) -> str:
-    return "the system's" if owner is None else f"{printable(owner)}'s"
-
-
-def _quoted(name: str) -> str:
-    """For a command line that a person may copy."""
-    from shlex import quote
-
-    return quote(name)
-
-
-_COMMANDS: dict[str, Callable[[Namespace, Reports], Exit]] = {
+# What the host's Guestwake can tell of its own workspaces too.
+_MERGED = ("status", "plan", "history", "events")
+_COMMANDS: dict[str, Callable[[Namespace, Reports, HostReports | None], Exit]] = {
     "workspace list": _list,
     "status": _status,
     "plan": _plan,

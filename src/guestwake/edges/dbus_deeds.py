@@ -1,0 +1,183 @@
+"""What each method of the D-Bus API does: one short function, called in a thread of its own.
+
+Arguments are checked here, once more than the bus does. Nothing here opens a hypervisor or waits
+for a guest: what would, is started by the service.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from guestwake.application import Application
+from guestwake.edges import report_json, report_text
+from guestwake.edges.dbus_guard import Refused
+from guestwake.edges.dbus_values import seconds
+from guestwake.edges.dbus_words import (
+    BAD_ARGUMENT,
+    HISTORY_MAX,
+    MANAGER,
+    REASON_MAX,
+    REPORTS,
+    WAKE_MINUTES_MAX,
+    WORKSPACE,
+)
+from guestwake.edges.text import printable
+from guestwake.journal import FOR_EVER
+from guestwake.policy.window import Opening
+from guestwake.reports import Reports
+from guestwake.workspaces import Workspace
+
+Wakes = Callable[[Workspace, timedelta | None], None]
+Body = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """`wake` starts a run of that length, None: GuestUpdateDuration, and does not wait for it.
+    Raises AlreadyRunning, SchedulerError, WorkspaceError."""
+
+    application: Application
+    wake: Wakes
+
+    @property
+    def reports(self) -> Reports:
+        """Anew each time: settings may have changed."""
+        return Reports(self.application.paths)
+
+
+# reports
+
+
+def _status(desk: Desk) -> Body:
+    found = desk.reports.status(desk.application.clock.now())
+    return [_json([report_json.status(each) for each in found])]
+
+
+def _history(desk: Desk, workspace: str, most: int) -> Body:
+    if most > HISTORY_MAX:
+        raise Refused(BAD_ARGUMENT, f"most: {most} is out of range, it may be 0 to {HISTORY_MAX}.")
+    found = desk.reports.history(workspace or None, most=most or 50)
+    return [_json([report_json.past(each) for each in found])]
+
+
+def _plan(desk: Desk, workspace: str) -> Body:
+    found = desk.reports.plan(desk.application.clock.now(), name=workspace or None)
+    return [_json([report_json.planned(each) for each in found])]
+
+
+def _events(desk: Desk, workspace: str) -> Body:
+    return [_json(report_json.happened(desk.reports.happened(workspace or None)))]
+
+
+def _show(desk: Desk, report: str, workspace: str) -> Body:
+    name, now, reports = workspace or None, desk.application.clock.now(), desk.reports
+    match report:
+        case "status":
+            return [report_text.status(reports.status(now, name))]
+        case "plan":
+            return [report_text.plan(reports.plan(now, name=name))]
+        case "history":
+            return [report_text.history(reports.history(name))]
+        case "events":
+            return [report_text.happened(reports.happened(name))]
+    raise Refused(
+        BAD_ARGUMENT, f"report: there is no '{_cut(report)}'. There are: {', '.join(REPORTS)}."
+    )
+
+
+# what a person wishes
+
+
+def _wake(desk: Desk, workspace: Workspace, minutes: int) -> Body:
+    if minutes > WAKE_MINUTES_MAX:
+        raise Refused(
+            BAD_ARGUMENT, f"minutes: {minutes} is out of range, it may be 0 to {WAKE_MINUTES_MAX}."
+        )
+    desk.wake(workspace, timedelta(minutes=minutes) if minutes else None)
+    return []
+
+
+def _hold(desk: Desk, workspace: Workspace, until: int, reason: str) -> Body:
+    if len(reason) > REASON_MAX:
+        raise Refused(BAD_ARGUMENT, f"reason: it may have {REASON_MAX} characters at most.")
+    desk.application.hold(workspace, _to_come(until, desk), reason)
+    return []
+
+
+def _release(desk: Desk, workspace: Workspace) -> Body:
+    return [desk.application.release(workspace)]
+
+
+def _skip(desk: Desk, workspace: Workspace) -> Body:
+    return _window(desk.application.skip(workspace))
+
+
+def _unskip(desk: Desk, workspace: Workspace) -> Body:
+    return _window(desk.application.unskip(workspace))
+
+
+def _pause(desk: Desk, workspace: Workspace, until: int) -> Body:
+    desk.application.pause(workspace, _to_come(until, desk) if until else FOR_EVER)
+    return []
+
+
+def _resume(desk: Desk, workspace: Workspace) -> Body:
+    return [desk.application.resume(workspace)]
+
+
+def _restart_now(desk: Desk, workspace: Workspace) -> Body:
+    desk.application.agree(workspace)
+    return []
+
+
+def _postpone(desk: Desk, workspace: Workspace) -> Body:
+    return [seconds(desk.application.postpone(workspace).wall)]
+
+
+def _window(window: Opening | None) -> Body:
+    if window is None:
+        return ["", 0, 0]
+    return [window.date.isoformat(), seconds(window.opens), seconds(window.ends)]
+
+
+def _to_come(until: int, desk: Desk) -> datetime:
+    try:
+        at = datetime.fromtimestamp(until, UTC)
+    except (OverflowError, ValueError, OSError) as err:
+        raise Refused(
+            BAD_ARGUMENT, f"until: {until} lies beyond the year 9999; it counts seconds since 1970."
+        ) from err
+    if at <= desk.application.clock.now().wall:
+        raise Refused(BAD_ARGUMENT, f"until: {at:%Y-%m-%d %H:%M:%S} UTC has passed.")
+    return at
+
+
+def _json(value: object) -> str:
+    return json.dumps(value)
+
+
+def _cut(text: str) -> str:
+    return printable(text[:80])
+
+
+# By interface and method; those of a workspace get it as their second argument.
+DEEDS: Mapping[tuple[str, str], Callable[..., Body]] = {
+    (MANAGER.name, "Status"): _status,
+    (MANAGER.name, "History"): _history,
+    (MANAGER.name, "Plan"): _plan,
+    (MANAGER.name, "Events"): _events,
+    (MANAGER.name, "Show"): _show,
+    (WORKSPACE.name, "Wake"): _wake,
+    (WORKSPACE.name, "Hold"): _hold,
+    (WORKSPACE.name, "Release"): _release,
+    (WORKSPACE.name, "Skip"): _skip,
+    (WORKSPACE.name, "Unskip"): _unskip,
+    (WORKSPACE.name, "Pause"): _pause,
+    (WORKSPACE.name, "Resume"): _resume,
+    (WORKSPACE.name, "RestartNow"): _restart_now,
+    (WORKSPACE.name, "Postpone"): _postpone,
+}

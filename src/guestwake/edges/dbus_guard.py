@@ -1,0 +1,222 @@
+"""Who may do what over D-Bus: the caller's user by the bus, the decision by polkit.
+
+On a session bus only its own user speaks. On the system bus root may do everything, and all others
+what polkit says. A polkit that is absent leaves what needs no authentication by our own policy
+file: reading, and acting on one's own workspaces. One that hangs leaves nothing, as nobody can tell
+what the administrator has restricted. Everything waits for a bounded time, and for itself alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dbus_fast import Message, MessageType, Variant
+from dbus_fast.aio import MessageBus
+
+from guestwake.edges.dbus_words import (
+    DENIED,
+    ERROR_PREFIX,
+    NEEDS_AUTHENTICATION,
+    UNDECIDED,
+    Action,
+    Problem,
+)
+from guestwake.edges.text import printable
+from guestwake.paths import account_name
+from guestwake.workspaces import Workspace
+
+_BUS_PATIENCE = 5.0  # seconds
+_PATIENCE = 10.0
+_PATIENCE_WITH_A_PERSON = 120.0  # who is asked for a password
+_KNOWN_MAX = 256  # callers whose user id is remembered; a bus never gives a unique name twice
+
+_POLKIT = "org.freedesktop.PolicyKit1"
+_AUTHORITY = "/org/freedesktop/PolicyKit1/Authority"
+_AUTHORITY_INTERFACE = "org.freedesktop.PolicyKit1.Authority"
+_ALLOW_USER_INTERACTION = 1
+_ABSENT = (
+    "org.freedesktop.DBus.Error.ServiceUnknown",
+    "org.freedesktop.DBus.Error.NameHasNoOwner",
+)
+
+
+class Refused(Exception):
+    """A call that comes to nothing: our error, and a sentence with its remedy."""
+
+    def __init__(self, problem: Problem, sentence: str) -> None:
+        super().__init__(sentence)
+        self.name = f"{ERROR_PREFIX}{problem.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`caller`: its unique name. `workspace` None: it is of no workspace, or of all. `may_ask`:
+    the caller waits while a person is asked for a password."""
+
+    caller: str
+    action: Action
+    workspace: Workspace | None
+    may_ask: bool
+
+
+class Guard(Protocol):
+    async def check(self, request: Request) -> None:
+        """Raises Refused."""
+        ...
+
+
+class SameUser:
+    """For a session bus: who runs this service, and root."""
+
+    def __init__(self, bus: MessageBus) -> None:
+        self._users = _Users(bus)
+
+    async def check(self, request: Request) -> None:
+        if await self._users.uid_of(request.caller) not in (os.geteuid(), 0):
+            raise Refused(DENIED, "This is another user's Guestwake; call as that user.")
+
+
+class Polkit:
+    """For the system bus. `patience`: seconds for an answer without a person, and with one."""
+
+    def __init__(
+        self,
+        bus: MessageBus,
+        *,
+        patience: tuple[float, float] = (_PATIENCE, _PATIENCE_WITH_A_PERSON),
+    ) -> None:
+        self._bus = bus
+        self._users = _Users(bus)
+        self._patience = patience
+        self._calls = itertools.count(1)
+
+    async def check(self, request: Request) -> None:
+        uid = await self._users.uid_of(request.caller)
+        if uid == 0:
+            return
+        owns = await _owns(uid, request.workspace)
+        action = request.action
+        if action is Action.ACT and owns:
+            action = Action.ACT_OWN
+        answer = await self._ask(action, request)
+        if answer is None:
+            if action is Action.ACT:
+                raise Refused(
+                    DENIED,
+                    "polkit does not run, so only root and the owner of a workspace may act on it: "
+                    "call as one of them, or start polkit.",
+                )
+            return
+        authorized, challenge = answer
+        if authorized:
+            return
+        if challenge and not request.may_ask:
+            raise Refused(
+                NEEDS_AUTHENTICATION,
+                f"'{action}' needs an authentication: allow for it in the call, or call as root.",
+            )
+        raise Refused(
+            DENIED,
+            f"polkit refuses '{action}': call as root, or as the owner of the workspace, or ask "
+            "the administrator for a rule.",
+        )
+
+    async def _ask(self, action: Action, request: Request) -> tuple[bool, bool] | None:
+        """Authorized, and else whether an authentication would do. None: polkit is absent."""
+        details = _details(request)
+        cancel = f"guestwake-{os.getpid()}-{next(self._calls)}"
+        subject = ["system-bus-name", {"name": Variant("s", request.caller)}]
+        flags = _ALLOW_USER_INTERACTION if request.may_ask else 0
+        call = self._call(
+            "CheckAuthorization",
+            "(sa{sv})sa{ss}us",
+            [subject, action.value, details, flags, cancel],
+        )
+        try:
+            reply = await asyncio.wait_for(self._bus.call(call), self._patience[request.may_ask])
+        except TimeoutError as err:
+            self._bus.send(self._call("CancelCheckAuthorization", "s", [cancel], answers=False))
+            raise Refused(
+                UNDECIDED,
+                "polkit did not answer in time, so nobody can tell whether this is allowed: call "
+                "again, or call as root. 'systemctl status polkit' tells how it is.",
+            ) from err
+        match reply:
+            case Message(message_type=MessageType.METHOD_RETURN, body=[[bool(yes), bool(may), _]]):
+                return yes, may
+            case Message(error_name=name) if name in _ABSENT:
+                return None
+        said = printable(str(reply.error_name if reply else "nothing"))
+        raise Refused(UNDECIDED, f"polkit could not tell whether this is allowed: {said}.")
+
+    def _call(
+        self, member: str, signature: str, body: list[Any], *, answers: bool = True
+    ) -> Message:
+        from dbus_fast import MessageFlag
+
+        return Message(
+            destination=_POLKIT,
+            path=_AUTHORITY,
+            interface=_AUTHORITY_INTERFACE,
+            member=member,
+            signature=signature,
+            body=body,
+            flags=MessageFlag.NONE if answers else MessageFlag.NO_REPLY_EXPECTED,
+        )
+
+
+class _Users:
+    """User ids of callers, by the bus."""
+
+    def __init__(self, bus: MessageBus) -> None:
+        self._bus = bus
+        self._known: dict[str, int] = {}
+
+    async def uid_of(self, caller: str) -> int:
+        """Raises Refused."""
+        if caller not in self._known:
+            if len(self._known) >= _KNOWN_MAX:
+                del self._known[next(iter(self._known))]
+            self._known[caller] = await self._asked(caller)
+        return self._known[caller]
+
+    async def _asked(self, caller: str) -> int:
+        call = Message(
+            destination="org.freedesktop.DBus",
+            path="/org/freedesktop/DBus",
+            interface="org.freedesktop.DBus",
+            member="GetConnectionUnixUser",
+            signature="s",
+            body=[caller],
+        )
+        try:
+            reply = await asyncio.wait_for(self._bus.call(call), _BUS_PATIENCE)
+        except TimeoutError as err:
+            raise Refused(UNDECIDED, "The bus does not tell who calls. Call again.") from err
+        match reply:
+            case Message(message_type=MessageType.METHOD_RETURN, body=[int(uid)]):
+                return uid
+        raise Refused(UNDECIDED, "The bus cannot tell who calls.")
+
+
+async def _owns(uid: int, workspace: Workspace | None) -> bool:
+    if workspace is None or workspace.owner is None:
+        return False
+    # The user database may be far away: not in the thread that serves everybody.
+    name = await asyncio.get_running_loop().run_in_executor(None, account_name, uid)
+    return name == workspace.owner
+
+
+def _details(request: Request) -> dict[str, str]:
+    """For the administrator's own rules: `action.lookup("workspace")`."""
+    if request.workspace is None:
+        return {}
+    return {
+        "workspace": printable(request.workspace.name),
+        "uuid": request.workspace.uuid,
+        "owner": request.workspace.owner or "",
+    }
