@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from lab.host import Host, HostError
+from lab import cgroups
+from lab.host import Host, HostError, booted_host
+from lab.libvirtd import PARENT
 
-SETTINGS = """\
-require_ac_power = 0
-nudge_update_clients = 0
+SETTINGS = "nudge_update_clients = 0\n"  # its repository is elsewhere
+ANOTHER_RUN = """
+from lab.host import booted_host
+with booted_host() as host:
+    print(host.folder.name, host.run("readlink", "/proc/self/ns/pid"), flush=True)
+    input()
 """
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 def test_it_is_up_and_all_of_it_runs(lab_host: Host) -> None:
@@ -80,13 +90,14 @@ def test_sleep_is_announced_and_so_is_its_end(lab_host: Host) -> None:
     rule = "type='signal',interface='org.freedesktop.login1.Manager'"
     monitor = ["busctl", "monitor", "--json=short", f"--match={rule}"]
     lab_host.run("systemd-run", "-q", "-p", "StandardOutput=file:/run/heard", *monitor)
-    lab_host.wait_until(lambda: "became a monitor" in lab_host.journal("dbus.service"))
+    lab_host.wait_until(lambda: "Monitoring" in lab_host.read("/run/heard"))
     began = time.monotonic()
     lab_host.sleep_and_resume(seconds=1)
     assert time.monotonic() - began >= 1
 
     def heard() -> list[bool]:
-        messages = [json.loads(line) for line in lab_host.read("/run/heard").splitlines()]
+        _, *lines = lab_host.read("/run/heard").splitlines()
+        messages = [json.loads(line) for line in lines]
         told = [one for one in messages if one.get("member") == "PrepareForSleep"]
         return [one["payload"]["data"][0] for one in told]
 
@@ -115,7 +126,9 @@ def test_the_disk_outlives_a_restart_and_a_power_cut(lab_host: Host) -> None:
         lab_host.start()
 
     for goes_down in (lab_host.reboot, power_cut):
+        boot_id = lab_host.read(BOOT_ID)
         goes_down()
+        assert lab_host.read(BOOT_ID) != boot_id
         assert lab_host.state() == "running"
         assert lab_host.read("/var/lib/kept") == "all of it\n"
         assert not lab_host.exists("/run/lost")
@@ -135,6 +148,77 @@ def test_the_network_goes_and_comes(lab_host: Host) -> None:
     assert "default" not in lab_host.run("ip", "route")
     lab_host.find_network()
     assert "default" in lab_host.run("ip", "route")
+
+
+def test_the_power_goes_and_comes(lab_host: Host) -> None:
+    if not lab_host.exists("/sys/class/power_supply"):
+        pytest.skip("a kernel without power supplies")
+    read = ["cat", "/sys/class/power_supply/AC/online"]
+    # As a service that is kept from changing the kernel's settings sees it.
+    service = ["systemd-run", "-q", "--pipe", "--wait", "-p", "ProtectKernelTunables=yes"]
+    assert lab_host.run(*read) == "1\n"
+    lab_host.unplug()
+    assert lab_host.run(*read) == lab_host.run(*service, *read) == "0\n"
+    lab_host.plug_in()
+    assert lab_host.run(*read) == "1\n"
+
+
+def test_an_alarm_wakes_it(lab_host: Host) -> None:
+    lab_host.sleep_and_resume(seconds=0, by_alarm=True)
+    number = lab_host.read("/sys/power/pm_wakeup_irq").strip()
+    assert f" {number}:" in lab_host.read("/proc/interrupts")
+    lab_host.sleep_and_resume(seconds=0)
+    assert not lab_host.exists("/sys/power/pm_wakeup_irq")
+
+
+def test_what_a_package_brings_is_installed(lab_host: Host, tmp_path: Path) -> None:
+    brings = {
+        "usr/lib/sysusers.d/example.conf": "u example-of-lab - 'An example'\n",
+        "usr/lib/tmpfiles.d/example.conf": "d /run/example 0750 example-of-lab -\n",
+        "usr/lib/systemd/system/example.service": "[Service]\nUser=example-of-lab\nExecStart=id\n",
+    }
+    for path, text in brings.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    lab_host.install_product(tmp_path)
+    lab_host.run("systemctl", "start", "example.service")
+    lab_host.wait_until(lambda: "example-of-lab" in lab_host.journal("example.service"))
+    found = lab_host.run("stat", "-c", "%U %a", "/run/example", *(f"/{path}" for path in brings))
+    assert found.splitlines() == ["example-of-lab 750", *["root 644"] * 3]
+
+
+@pytest.mark.usefixtures("lab_host")
+def test_a_killed_run_leaves_nothing() -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-c", ANOTHER_RUN],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stdout is not None
+    name, namespace = run.stdout.readline().split()
+    assert processes_in(namespace)
+    run.kill()
+    run.wait()
+    deadline = time.monotonic() + 10
+    while processes_in(namespace) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not processes_in(namespace)
+    with booted_host():
+        assert not (PARENT / name).exists()
+        assert not [one for one in cgroups.parents() if (one / name).exists()]
+
+
+def processes_in(namespace: str) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*/ns/pid"):
+        try:
+            if os.readlink(process) == namespace:
+                found.append(process.parts[2])
+        except OSError:
+            continue
+    return found
 
 
 def test_a_vm_is_woken_and_put_back_by_the_product(lab_host: Host) -> None:

@@ -12,16 +12,20 @@ It boots in half a second from a throw-away layer over the cached image, in name
 of its own; nothing is registered on the machine outside. Its root folder and all mounts are seen
 inside alone and go with it; it dies with the process that started it.
 
+    PYTHONPATH=tests .venv/bin/python -m lab.host      a shell in one, with the product
+
 What is not real: the sleep of a suspend (`systemd-suspend.service` is a double, everything that
 logind does is real), the clock, which is the machine's, displays, and the network's other end.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import tomllib
@@ -36,6 +40,7 @@ from lab.guests import Guest, Place
 from lab.host_image import host_image
 from lab.image import PROJECT, Image, image
 from lab.libvirtd import PARENT, PREFIX, hold, sweep
+from lab.steps import StepFailed
 
 HOST_PREFIX = f"{PREFIX}host-"
 DEADLINE = 60.0  # seconds, for whatever takes seconds on a quiet machine
@@ -52,6 +57,8 @@ SOURCES = Path("/usr/lib/guestwake")
 GUEST_IMAGE = Path("/srv/guestwake-lab")
 GUESTS = Path("/var/lib/libvirt/images")
 SAVES = Path("/var/lib/libvirt/qemu/save")
+# What libvirt found out about QEMU, a second's work: the next host may know it.
+PROBED = Path("/var/cache/libvirt/qemu/capabilities")
 
 PACKAGING = PROJECT / "packaging" / "host"
 ENTRY_POINT = """\
@@ -73,7 +80,7 @@ for file; do echo $$ >"$file"; done
 mount --bind "$root" lower
 rm -rf work/work/incompat  # of a volatile overlay that was not unmounted
 mount -t overlay -o volatile,lowerdir=lower,upperdir=upper,workdir=work host root
-mkdir -p root{SOURCES} root{GUEST_IMAGE} root{SAVES}
+mkdir -p root{SOURCES} root{GUEST_IMAGE} root{SAVES} root{PROBED}
 show() {{
     mount --bind "$1" "root$2"
     [ -z "$3" ] || mount -o remount,bind,ro "root$2"
@@ -82,6 +89,7 @@ show "$sources" {SOURCES} read-only
 show "$guest_image" {GUEST_IMAGE} read-only
 show guests {GUESTS} ""
 show saves {SAVES} ""
+show probed {PROBED} ""
 mount -t tmpfs run /run  # where it would leave files of its own
 exec systemd-nspawn --quiet --directory=root --boot --machine=host --register=no --keep-unit \\
     --private-network --capability=CAP_WAKE_ALARM --link-journal=no --resolv-conf=off \\
@@ -190,6 +198,7 @@ class Host:
             )
         self._leader = self._wait_for_leader()
         self.wait_until(lambda: self.state() in ("running", "degraded"))
+        self.plug_in()
 
     @property
     def is_on(self) -> bool:
@@ -329,7 +338,8 @@ class Host:
         deadline = time.monotonic() + seconds
         while not true():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not so after {seconds} s:\n{self._last_words()}")
+                what = inspect.getsource(true).strip()
+                raise TimeoutError(f"not so after {seconds} s: {what}\n{self._last_words()}")
             time.sleep(0.05)
 
     # --- people
@@ -354,7 +364,7 @@ class Host:
         lines = self.run("loginctl", "list-sessions", "--no-legend").splitlines()
         return [line.split()[0] for line in lines]
 
-    # --- sleep and network
+    # --- sleep, power and network
 
     def suspend(self) -> None:
         """By logind, which asks and tells all who want to know. Returns when it sleeps."""
@@ -364,17 +374,26 @@ class Host:
     def is_asleep(self) -> bool:
         return self.exists(ASLEEP)
 
-    def resume(self, after: float = 0.0) -> None:
-        """It sleeps on for `after` seconds, in which nothing in it runs, and resumes."""
+    def resume(self, after: float = 0.0, *, by_alarm: bool = False) -> None:
+        """It sleeps on for `after` seconds, in which nothing in it runs, and resumes; `by_alarm`:
+        the kernel says that its clock woke it, else nothing about what did."""
+        self._tell_what_woke_it(by_alarm=by_alarm)
         if after:
             with cgroups.frozen(self.folder.name):
                 time.sleep(after)
         self.run("rm", ASLEEP)
         self.wait_until(lambda: "false" in self._is_preparing_for_sleep())
 
-    def sleep_and_resume(self, seconds: float = 1.0) -> None:
+    def sleep_and_resume(self, seconds: float = 1.0, *, by_alarm: bool = False) -> None:
         self.suspend()
-        self.resume(after=seconds)
+        self.resume(after=seconds, by_alarm=by_alarm)
+
+    def plug_in(self) -> None:
+        """On AC power, with a battery that is full, as at each start."""
+        self._supply(online="1", status="Full")
+
+    def unplug(self) -> None:
+        self._supply(online="0", status="Discharging")
 
     def lose_network(self) -> None:
         self.run("/usr/local/lib/guestwake-lab/network", "down")
@@ -384,17 +403,18 @@ class Host:
 
     # --- the product
 
-    def install_product(self) -> None:
-        """A command for each entry point of this checkout, and the files of `packaging/host`,
-        which mirrors a file system; then what a package's scripts do after unpacking."""
+    def install_product(self, packaging: Path = PACKAGING) -> None:
+        """A command for each entry point of this checkout, and the files of `packaging`, which
+        mirrors a file system; then what a package's scripts do after unpacking. Units are started
+        by whoever wants them."""
         self.put("/usr/lib/python3/dist-packages/guestwake.pth", f"{SOURCES}\n")
         project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
         for name, place in project["scripts"].items():
             module, _, function = place.partition(":")
             text = ENTRY_POINT.format(module=module, function=function)
             self.put(f"/usr/bin/{name}", text, mode=0o755)
-        if PACKAGING.is_dir():
-            self._unpack(PACKAGING)
+        if packaging.is_dir():
+            self._unpack(packaging)
         self.run("systemd-sysusers")
         self.run("systemd-tmpfiles", "--create")
         self.run("systemctl", "daemon-reload")
@@ -419,7 +439,7 @@ class Host:
     def _new_disk(self) -> None:
         for name in ("upper", "work", "guests", "saves", "power"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        for name in ("lower", "root", "upper", "work", "guests", "saves", "power"):
+        for name in ("lower", "root", "upper", "work", "guests", "saves", "power", "probed"):
             (self.folder / name).mkdir(exist_ok=True)
         # QEMU is nobody in particular, and makes the sockets of displays among the disks.
         (self.folder / "guests").chmod(0o1777)
@@ -456,6 +476,16 @@ class Host:
         done = self.finish("journalctl", "--no-pager", "-n", "30")
         return done.stdout or self.console.read_text(errors="replace")[-2000:]
 
+    def _tell_what_woke_it(self, *, by_alarm: bool) -> None:
+        irq = self.folder / "power" / "pm_wakeup_irq"
+        irq.unlink(missing_ok=True)
+        if by_alarm:
+            irq.write_text("8\n")
+            self.run("sh", "-ec", WITH_A_CLOCK)
+
+    def _supply(self, *, online: str, status: str) -> None:
+        self.run("sh", "-ec", SUPPLY, "supply", online, status)
+
     def _is_preparing_for_sleep(self) -> str:
         service, path, interface = LOGIND
         words = ["get-property", service, path, interface, "PreparingForSleep"]
@@ -477,6 +507,28 @@ LOGIND = (
     "org.freedesktop.login1.Manager",
 )
 BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+
+# The interrupts of a machine with a real-time clock.
+WITH_A_CLOCK = """
+table=/run/guestwake-lab-interrupts
+[ -e $table ] && exit
+printf '           CPU0\n  8:          1   IO-APIC   8-edge      rtc0\n' >$table
+mount --bind $table /proc/interrupts
+"""
+
+# Kernels without power supplies have no folder for them, and are on AC for ever.
+SUPPLY = """
+folder=/run/guestwake-lab-supplies
+[ -d /sys/class/power_supply ] || exit 0
+if [ ! -d $folder ]; then
+    mkdir -p $folder/AC $folder/BAT0
+    echo Mains >$folder/AC/type
+    echo Battery >$folder/BAT0/type
+    mount --bind $folder /sys/class/power_supply
+fi
+echo "$1" >$folder/AC/online
+echo "$2" >$folder/BAT0/status
+"""
 
 # Where that scope is depends on the user; with cgroups of both versions it is in two places.
 INTO_SESSION = """
@@ -538,3 +590,19 @@ class GuestsOfHost(Place):
     @property
     def sleeps_in(self) -> str:
         return f"{self.host._root.parent.name} "
+
+
+def main() -> int:
+    try:
+        with booted_host() as host:
+            host.install_product()
+            return subprocess.run(
+                host.entering("env", "TERM=xterm", "bash"), check=False
+            ).returncode
+    except (HostError, StepFailed) as failure:
+        print(f"host: {failure}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
