@@ -44,15 +44,22 @@ def keep(
     refused: int = 0,
 ) -> None:
     """The report, and the restart mark that follows from it. Raises JournalError."""
-    text = messages.encode(report)[1:-1].decode()
     with journal.turn():
         before = journal.said(workspace)
-        said = Said(start.id, now.after(timedelta(0)), by, text, None, refused)
-        journal.hear(workspace, said._replace(boot_before=_boot_before(before, start)))
+        journal.hear(workspace, said_of(report, start, now, by=by, refused=refused, before=before))
         mark = journal.restart_mark(workspace)
         then = marked(mark, report.boot_id, _strong(report), now.wall)
         if then != mark:
             journal.mark_restart(workspace, then)
+
+
+def said_of(
+    report: Report, start: Start, now: Now, *, by: str, refused: int, before: Said | None
+) -> Said:
+    """The report as the journal has it; `before`: what that guest said last."""
+    text = messages.encode(report)[1:-1].decode()
+    at = now.after(timedelta(0))
+    return Said(start.id, at, by, text, _boot_before(before, start), refused)
 
 
 def keep_installed(

@@ -18,7 +18,7 @@ from guestwake.channels.api import Parses
 from guestwake.clock import Clock
 from guestwake.conversation import Conversation
 from guestwake.events import OF_WHY, Event, Level
-from guestwake.guest_report import keep, keep_installed
+from guestwake.guest_report import keep, keep_installed, said_of
 from guestwake.hosts.api import Host
 from guestwake.hypervisors.api import (
     AsksGuestAgent,
@@ -29,7 +29,7 @@ from guestwake.hypervisors.api import (
     SetsGuestClock,
     TellsChanges,
 )
-from guestwake.journal import Journal
+from guestwake.journal import Journal, Said
 from guestwake.journal_file import JournalDamaged, JournalError
 from guestwake.locks import is_held
 from guestwake.look import Look, Noted, look, mark_text
@@ -136,6 +136,8 @@ class UpdateManager:
         self._office = office
         self._run: WakeRun | None = None
         self._acted = _Acted()
+        self._known = Noted()  # as it could be read last
+        self._unkept: Said | None = None  # by the guest, and the journal could not take it
         if isinstance(world.hypervisor, TellsChanges):
             world.hypervisor.on_change(world.clock.hurry)
         self._talk = (
@@ -233,10 +235,13 @@ class UpdateManager:
         journal, workspace, run = self._world.journal, self._workspace.uuid, self._run
         try:
             keep(journal, workspace, report, start, now, by=by, refused=refused)
+            self._unkept = None
             if run is not None and (awake := run.first_awake or _watched_since(run)):
                 keep_installed(journal, workspace, run.token, report, -awake.left(now))
         except JournalError as err:
             log.warning("what '%s' reports cannot be kept: %s", self._workspace.name, err)
+            before = self._unkept or self._known.said
+            self._unkept = said_of(report, start, now, by=by, refused=refused, before=before)
 
     def _tell_window(self, step: Step) -> None:
         if self._talk is not None:
@@ -264,11 +269,12 @@ class UpdateManager:
         return seen
 
     def _noted(self) -> Noted:
+        """Who uses it is not forgotten where the journal fails meanwhile."""
         journal, workspace = self._world.journal, self._workspace.uuid
         now = self._world.clock.now().wall
         try:
             paused_until = journal.paused_until(workspace)
-            return Noted(
+            self._known = Noted(
                 holds=tuple(hold.reason for hold in journal.holds(workspace, now)),
                 last_window=journal.last_window(workspace),
                 owed_off=journal.owed_off(workspace),
@@ -279,8 +285,8 @@ class UpdateManager:
                 prompt=journal.prompt(workspace),
             )
         except JournalError as err:
-            log.warning("journal: %s", err)
-            return Noted()
+            log.warning("journal: %s; it is as it was last", err)
+        return replace(self._known, said=self._unkept or self._known.said)
 
     def _facts(self, seen: Look, others: tuple[Other, ...]) -> Facts:
         return replace(

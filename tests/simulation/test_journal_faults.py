@@ -3,11 +3,15 @@ awake is put back all the same (contract, section 4.6)."""
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import pytest
 from day import Day
 
+from guestwake.journal import Journal
+from guestwake.journal_file import JournalError
 from guestwake.policy.run import Why
-from guestwake.policy.words import Power
+from guestwake.policy.words import Power, Verb
 
 
 @pytest.mark.parametrize("fault", ["read-only", "full"])
@@ -111,3 +115,36 @@ def test_a_leftover_mark_of_a_finished_run_is_nobodys(day: Day) -> None:
     day.run_until("05:00")
     assert day.power("web01") is Power.RUNNING
     assert day.verbs("web01") == ["resume", "pause"]
+
+
+@pytest.mark.parametrize("fault", ["read-only", "full"])
+def test_who_uses_the_guest_is_heard_without_a_record(day: Day, fault: str) -> None:
+    day.workspace("web01", reports=True)
+    day.at("03:04").somebody_signs_in("web01")
+    day.at("03:10").journal_is(fault)
+    day.at("03:25").somebody_types("web01")
+    day.run_until("03:45")
+    assert day.power("web01") is Power.RUNNING
+
+
+@pytest.mark.parametrize("power", [Power.SAVED, Power.OFF])
+def test_who_uses_the_guest_is_remembered_while_the_journal_cannot_be_read(
+    day: Day, power: Power, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither is anybody's hold forgotten, nor a guest in which somebody works shut down."""
+
+    def cannot(*_: object) -> NoReturn:
+        raise JournalError("the disk below it fails")
+
+    day.workspace("held", power)
+    day.workspace("web01", power, reports=True)
+    day.at("03:04").somebody_signs_in("web01")
+    day.at("03:05").person_holds("held", 2)
+    day.run_until("03:10")
+    for name in ("said", "holds", "restart_mark"):
+        monkeypatch.setattr(Journal, name, cannot)
+    day.at("03:12").somebody_types("web01")
+    day.run_until("03:45")
+    assert day.power("held") is Power.RUNNING
+    assert day.power("web01") is Power.RUNNING
+    assert Verb.SHUT_DOWN not in day.verbs("web01")
