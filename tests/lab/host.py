@@ -317,10 +317,8 @@ class Host:
         self, path: str | Path, text: str, *, mode: int = 0o644, owner: str | None = None
     ) -> None:
         """Makes the folders too, which belong to root."""
-        self.run("sh", "-ec", 'mkdir -p "$(dirname "$1")"; cat >"$1"', "put", str(path), given=text)
-        self.run("chmod", f"{mode:o}", str(path))
-        if owner:
-            self.run("chown", f"{owner}:", str(path))
+        words = ["put", str(path), f"{mode:o}", owner or "root"]
+        self.run("sh", "-ec", PUT, *words, given=text)
 
     def read(self, path: str | Path) -> str:
         return self.run("cat", str(path))
@@ -415,10 +413,7 @@ class Host:
             self.put(f"/usr/bin/{name}", text, mode=0o755)
         if packaging.is_dir():
             self._unpack(packaging)
-        self.run("systemd-sysusers")
-        self.run("systemd-tmpfiles", "--create")
-        self.run("systemctl", "daemon-reload")
-        self.run("busctl", "call", *BUS, "ReloadConfig")
+        self.run("sh", "-ec", AFTER_UNPACKING)
 
     def _unpack(self, folder: Path) -> None:
         pack = ["tar", "--create", "--owner=root", "--group=root", "--mode=go-w", "-C", str(folder)]
@@ -507,6 +502,21 @@ LOGIND = (
     "org.freedesktop.login1.Manager",
 )
 BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+
+PUT = """
+mkdir -p "$(dirname "$1")"
+cat >"$1"
+chmod "$2" "$1"
+chown "$3:" "$1"
+"""
+
+# As a package's scripts do.
+AFTER_UNPACKING = f"""
+systemd-sysusers
+systemd-tmpfiles --create
+systemctl daemon-reload
+busctl call {" ".join(BUS)} ReloadConfig
+"""
 
 # The interrupts of a machine with a real-time clock.
 WITH_A_CLOCK = """
