@@ -68,6 +68,8 @@ class Conversation:
         self._goes, self._went = float(LISTENS_AT_ONCE), 0.0
         self._behind = self._lost = False
         self._unsent = b""
+        self.refused = 0  # messages of `_refused_of` that were none, or too many
+        self._refused_of: str | None = None  # a start of the VM: one may open many channels
         self._quiet()
 
     def _quiet(self) -> None:
@@ -76,7 +78,6 @@ class Conversation:
         self._over_told = False
         self._heard_at: float | None = None
         self._asked = 0
-        self.refused = 0  # messages of this start that were none, or too many
 
     @property
     def is_answered(self) -> bool:
@@ -181,6 +182,8 @@ class Conversation:
             self._not_before = 0.0
             return False
         self._channel, self._start = channel, before.start
+        if before.start.id != self._refused_of:
+            self._refused_of, self.refused = before.start.id, 0
         self._queue(_HELLO)
         return True
 

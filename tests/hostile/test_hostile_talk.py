@@ -123,6 +123,26 @@ def test_after_a_flood_an_honest_report_is_heard(scene: Scene) -> None:
     assert scene.listen() == REPORT
 
 
+def test_a_flood_that_closes_one_channel_after_another_is_one_line_of_the_log(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    for times in range(1, 11):
+        scene.guest.to_give = HELLO + b"\x1e{}\n"
+        scene.listen()
+        assert scene.talk.refused == times
+        scene.machine.fail("receive", Unreachable("it sends too fast"), times=1)
+        scene.listen()
+        assert scene.talk.start is None
+        scene.elapsed += OPEN_AGAIN
+    assert len(caplog.messages) == 1
+    vm = next(iter(scene.machine.all())).vm
+    scene.machine.stops(vm)
+    scene.machine.starts(vm)
+    scene.guest.to_give = HELLO + encode(REPORT)
+    assert scene.listen() == REPORT
+    assert scene.talk.refused == 0
+
+
 def test_cve_2019_20485_a_silent_guest_is_asked_and_not_waited_for(scene: Scene) -> None:
     for _ in range(100):
         assert scene.listen() is None
