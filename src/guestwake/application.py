@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib import import_module
@@ -31,7 +31,7 @@ from guestwake.hypervisors.api import (
 )
 from guestwake.journal import Journal
 from guestwake.journal_file import JournalDamaged, set_aside
-from guestwake.locks import held, is_held
+from guestwake.locks import AlreadyRunning, held, is_held
 from guestwake.paths import Paths, PathsError, account_name
 from guestwake.policy import prompt
 from guestwake.policy.due import Due, due
@@ -46,7 +46,8 @@ from guestwake.policy.window import (
     schedule_of,
 )
 from guestwake.policy.words import Deadline, Now, Power
-from guestwake.restart_service import logged_on
+from guestwake.restart_service import RestartService, ServiceWorld, Starts, logged_on
+from guestwake.schedulers.api import Scheduler
 from guestwake.settings.resolve import Layers, Resolved, load, resolve
 from guestwake.update_manager import (
     Ended,
@@ -136,6 +137,10 @@ class Application:
 
             self._parser = ReaderProcess()
         return self._parser
+
+    def scheduler(self) -> Scheduler | None:
+        """None: none runs here that we know of."""
+        return None
 
     @property
     def journal_path(self) -> Path:
@@ -277,6 +282,7 @@ class Application:
     def pause(self, workspace: Workspace, until: datetime) -> None:
         with self.journal() as journal:
             journal.pause(workspace.uuid, until)
+        self._poke()
 
     def resume(self, workspace: Workspace) -> bool:
         """Whether it was paused. The window that passed last counts as left out, so that nothing
@@ -288,7 +294,14 @@ class Application:
             was_paused = journal.resume(workspace.uuid)
             if was_paused and passed and passed.ends <= now and passed.date not in done:
                 journal.skip(workspace.uuid, passed.date, passed.ends)
-            return was_paused
+        self._poke()
+        return was_paused
+
+    def _poke(self) -> None:
+        """The resident service, where one runs, passes soon."""
+        with suppress(OSError):
+            self.paths.runtime.mkdir(parents=True, exist_ok=True)
+            (self.paths.runtime / "poke").touch()
 
     def hold(self, workspace: Workspace, until: datetime, reason: str) -> None:
         """It is in use until then; wakes nothing. Raises WorkspaceError where there are too many
@@ -317,14 +330,25 @@ class Application:
         none was given. Raises AlreadyRunning, HypervisorError, JournalError, WorkspaceError."""
         workspace = self.workspaces.find(name)
         with held(lock_of(self.locks, workspace.uuid)), self.journal() as journal:
-            limits = self.resolved(workspace).limits
-            length = limits.guest_update_duration if duration is None else duration
-            now = self.clock.now().wall
-            schedule = self.settings(workspace, limits).schedule
-            opening = Opening(local_date(schedule, now), now, now + length)
-            occasion = Occasion(opening, Kind.EXTRA) if length else None
+            length = duration or self.resolved(workspace).limits.guest_update_duration
+            occasion = self._from_now(workspace, length, Kind.EXTRA) if length else None
             with self._manager(workspace, journal, progress) as manager:
                 return manager.run(occasion)
+
+    def ask_wake(self, workspace: Workspace, duration: timedelta | None) -> None:
+        """What the next `wake_scheduled` does: a person's run of that length, None: of
+        GuestUpdateDuration. Raises AlreadyRunning, JournalError, WorkspaceError."""
+        length = duration or self.resolved(workspace).limits.guest_update_duration
+        if not length:
+            raise WorkspaceError(
+                f"'{workspace.name}': GuestUpdateDuration is 0, which disables the policy: say "
+                "for how long it is to be awake."
+            )
+        path = lock_of(self.locks, workspace.uuid)
+        if is_held(path):
+            raise AlreadyRunning(path, None)
+        with self.journal() as journal:
+            journal.ask_wake(workspace.uuid, length.total_seconds())
 
     def restart(self, name: str, progress: Progress = no_progress) -> Ended | None:
         """Restart it now, over whatever is going on in it, as a person has just agreed. None: it
@@ -374,15 +398,18 @@ class Application:
             before = prompt.about(journal.prompt(workspace.uuid), mark)
             kept = change(before, self.clock.now())
             journal.keep_prompt(workspace.uuid, kept)
-            return kept
+        self._poke()
+        return kept
 
     def _restart_required(self, workspace: Workspace, manager: UpdateManager) -> Ended | None:
         if manager.restart_answer() is not prompt.Answer.RESTART:
             return None
-        limits, now = self.resolved(workspace).limits, self.clock.now().wall
-        schedule = self.settings(workspace, limits).schedule
-        opening = Opening(local_date(schedule, now), now, now + 2 * limits.task_timeout)
-        return manager.run(Occasion(opening, Kind.RESTART))
+        length = 2 * self.resolved(workspace).limits.task_timeout
+        return manager.run(self._from_now(workspace, length, Kind.RESTART))
+
+    def _from_now(self, workspace: Workspace, length: timedelta, kind: Kind) -> Occasion:
+        now = self.clock.now().wall
+        return Occasion(Opening(local_date(self.schedule(workspace), now), now, now + length), kind)
 
     def wake_scheduled(self, name: str, progress: Progress = no_progress) -> Ended | None:
         """What a timer calls. None: nothing was open, no window is, and nothing is to be caught up.
@@ -399,12 +426,19 @@ class Application:
             ended = manager.run(None)
             if self.told_to_stop or (ended is not None and not ended.over):
                 return ended
-            found = self._due(workspace, journal)
-            if found is None:
-                required = self._wants_restart(workspace, journal)
-                return self._restart_required(workspace, manager) if required else ended
-            kind = Kind.CAUGHT_UP if found.caught_up else Kind.SCHEDULED
-            return manager.run(Occasion(found.opening, kind))
+            occasion = self._asked(workspace, journal) or self._scheduled(workspace, journal)
+            if occasion is not None:
+                return manager.run(occasion)
+            if self._wants_restart(workspace, journal):
+                return self._restart_required(workspace, manager)
+            return ended
+
+    @contextmanager
+    def service(self, scheduler: Scheduler | None, starts: Starts) -> Iterator[RestartService]:
+        """The resident service, for one thread: the one that enters this. Raises JournalError."""
+        world = ServiceWorld(self.workspaces, self.host, self.clock, scheduler, starts, self.locks)
+        with self.journal() as journal:
+            yield RestartService(world, _ServiceDesk(self, journal))
 
     def stop(self) -> None:
         """From a signal handler: put back, and end."""
@@ -421,6 +455,20 @@ class Application:
             self.clock.now(),
         )
         return said is prompt.Say.TRY
+
+    def _asked(self, workspace: Workspace, journal: Journal) -> Occasion | None:
+        """The run that somebody asked the resident service for."""
+        seconds = journal.asked_wake(workspace.uuid)
+        if seconds is None:
+            return None
+        journal.forget_asked_wake(workspace.uuid)
+        return self._from_now(workspace, timedelta(seconds=seconds), Kind.EXTRA)
+
+    def _scheduled(self, workspace: Workspace, journal: Journal) -> Occasion | None:
+        found = self._due(workspace, journal)
+        if found is None:
+            return None
+        return Occasion(found.opening, Kind.CAUGHT_UP if found.caught_up else Kind.SCHEDULED)
 
     def _due(self, workspace: Workspace, journal: Journal) -> Due | None:
         """What is due, once its time has come: a caught-up run waits for the host to settle."""
@@ -479,6 +527,31 @@ class _Desk:
         for problem in (*resolved.problems, *self._layers.remember()):
             log.warning("%s", problem)
         return self._application.settings(self._workspace, resolved.limits)
+
+
+class _ServiceDesk:
+    """What the resident service asks at each pass. Files are read again only where they have
+    changed, once for each owner."""
+
+    def __init__(self, application: Application, journal: Journal) -> None:
+        self._application = application
+        self._journal = journal
+        self._layers: dict[str | None, Layers] = {}
+
+    def journal(self) -> Journal:
+        return self._journal
+
+    def settings(self, workspace: Workspace) -> Settings:
+        resolved = self._application.resolved(workspace, self._layers_of(workspace.owner))
+        return self._application.settings(workspace, resolved.limits)
+
+    def _layers_of(self, owner: str | None) -> Layers:
+        layers = self._layers.get(owner)
+        if layers is None or layers.changed():
+            layers = self._layers[owner] = load(self._application.paths, owner)
+            for problem in (*layers.problems, *layers.remember()):
+                log.warning("%s", problem)
+        return layers
 
 
 def user_name() -> str | None:

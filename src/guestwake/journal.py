@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from guestwake.policy.restart import RestartMark
     from guestwake.policy.run import Prior, WakeRun, Why
 
+_OF_WORKSPACE = (
+    *("run", "window", "standing", "hold", "pause", "owed_off", "asked_wake"),
+    *("report", "restart_mark", "prompt"),
+)
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 INSTALLED_MAX = 1000  # of one run: a guest may make up new ones each second
 
@@ -375,6 +379,19 @@ class Journal:
 
         self._do("INSERT OR REPLACE INTO prompt VALUES (?, ?)", workspace, dump_prompt(prompt))
 
+    # an extra run that somebody asked the resident service for
+
+    def ask_wake(self, workspace: str, seconds: float) -> None:
+        self._do("INSERT OR REPLACE INTO asked_wake VALUES (?, ?)", workspace, seconds)
+
+    def asked_wake(self, workspace: str) -> float | None:
+        """Seconds. None: nobody asked."""
+        row = self._one("SELECT seconds FROM asked_wake WHERE workspace = ?", workspace)
+        return float(row[0]) if row else None
+
+    def forget_asked_wake(self, workspace: str) -> None:
+        self._do("DELETE FROM asked_wake WHERE workspace = ?", workspace)
+
     # timers
 
     def timers(self) -> frozenset[str]:
@@ -486,8 +503,7 @@ class Journal:
     def forget(self, workspace: str) -> None:
         """Everything of a workspace that was taken off, but its history and events."""
         with self._together():
-            tables = "run window standing hold pause owed_off report restart_mark prompt"
-            for table in tables.split():
+            for table in _OF_WORKSPACE:
                 self._do(f"DELETE FROM {table} WHERE workspace = ?", workspace)
 
     # below

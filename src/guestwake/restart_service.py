@@ -139,8 +139,8 @@ class RestartService:
         changed = settings != known.settings
         known.settings = settings
         wanted = self._wanted(workspace, known, settings, now, changed=changed)
-        if self._world.scheduler is not None and (timers or changed or wanted != known.timer):
-            self._keep_timer(self._world.scheduler, workspace, wanted, journal, now)
+        if timers or changed or wanted != known.timer:
+            self._keep_timer(workspace, wanted, journal, now)
         known.timer = wanted
         if workspace.removing or is_held(lock_of(self._world.locks, workspace.uuid)):
             known.starts = 0
@@ -180,28 +180,17 @@ class RestartService:
         return wanted
 
     def _keep_timer(
-        self,
-        scheduler: Scheduler,
-        workspace: Workspace,
-        wanted: Timer | None,
-        journal: Journal,
-        now: Now,
+        self, workspace: Workspace, wanted: Timer | None, journal: Journal, now: Now
     ) -> None:
-        """Raises JournalError, SchedulerError."""
-        if workspace.removing:
-            wanted = None
-        found = scheduler.look(workspace.uuid, wanted)
-        expected = workspace.uuid in journal.timers()
-        step = upkeep(wanted, found, expected=expected)
-        match step.do:
-            case Do.WRITE if wanted is not None:
-                journal.note_timer(workspace.uuid, there=True)
-                scheduler.write(wanted)
-            case Do.REMOVE:
-                scheduler.remove(workspace.uuid)
-                journal.note_timer(workspace.uuid, there=False)
-        if step.drifts:
-            _note(journal, TIMER_RESTORED, workspace, now, _said(step.drifts))
+        """Raises JournalError. A scheduler in trouble keeps no run waiting."""
+        if self._world.scheduler is None:
+            return
+        try:
+            wanted = None if workspace.removing else wanted
+            keep_timer(self._world.scheduler, workspace, wanted, journal, now)
+        except SchedulerError as err:
+            log.warning("timer of '%s': %s; tried again in the next pass", workspace.name, err)
+            self._doubt = True
 
     def _remove_orphans(self, found: Iterable[Workspace], journal: Journal) -> None:
         """Raises JournalError, SchedulerError."""
@@ -283,6 +272,25 @@ class RestartService:
         for err in damaged:
             log.warning("%s", err)
         return found
+
+
+def keep_timer(
+    scheduler: Scheduler, workspace: Workspace, wanted: Timer | None, journal: Journal, now: Now
+) -> None:
+    """Make it as it is wanted, and tell where somebody had changed it. Raises JournalError,
+    SchedulerError."""
+    found = scheduler.look(workspace.uuid, wanted)
+    expected = workspace.uuid in journal.timers()
+    step = upkeep(wanted, found, expected=expected)
+    match step.do:
+        case Do.WRITE if wanted is not None:
+            journal.note_timer(workspace.uuid, there=True)
+            scheduler.write(wanted)
+        case Do.REMOVE:
+            scheduler.remove(workspace.uuid)
+            journal.note_timer(workspace.uuid, there=False)
+    if step.drifts:
+        _note(journal, TIMER_RESTORED, workspace, now, _said(step.drifts))
 
 
 def logged_on(logons: tuple[Logon, ...] | None, owner: str | None) -> datetime | None:

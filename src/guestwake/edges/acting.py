@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from guestwake.application import Application, ChannelNow, default_uri, user_name
 from guestwake.edges.exit_codes import Exit, of_run
 from guestwake.edges.live import Live
-from guestwake.edges.text import printable, say, span
+from guestwake.edges.text import local, printable, say, span
 from guestwake.edges.wishes import WISHES
 from guestwake.hypervisors.api import ChannelIs
 from guestwake.locks import AlreadyRunning
@@ -27,14 +27,15 @@ _LOCK_AGAIN = 1.0  # seconds between two looks at another process's lock
 
 
 def run(arguments: Namespace, application: Application) -> Exit:
-    talks = arguments.command in ("wake", "workspace remove")
+    talks = arguments.command in ("wake", "restart", "workspace remove", "serve")
     live = Live()
     level = arguments.log_level or ("info" if talks and not live.moves else "warning")
     root = logging.getLogger("guestwake")
     root.setLevel(level.upper())
     root.addHandler(live)
     try:
-        with _stopped_by_signals(application) if talks else _as_ever():
+        serves = arguments.command == "serve"  # it has its own way with signals
+        with _stopped_by_signals(application) if talks and not serves else _as_ever():
             if arguments.command in WISHES:
                 return WISHES[arguments.command](arguments, application)
             return _COMMANDS[arguments.command](arguments, application, live)
@@ -158,6 +159,38 @@ def _wake(arguments: Namespace, application: Application, live: Live) -> Exit:
     return of_run(ended.why, stopped=application.told_to_stop)
 
 
+def _restart(arguments: Namespace, application: Application, live: Live) -> Exit:
+    workspace = application.workspaces.find(arguments.workspace)
+    try:
+        ended = application.restart(workspace.uuid, live.show)
+    except AlreadyRunning:  # what was agreed is on record
+        live.end()
+        say(f"{_name(workspace)} is restarted by its present run, within a minute.")
+        return Exit.DONE
+    live.end()
+    if ended is None:
+        say(
+            f"{_name(workspace)} cannot be restarted now: it is off, or cannot be looked at. Its "
+            "next boot, or its next window, does it."
+        )
+        return Exit.NOT_RESTARTED
+    say(_summary(workspace, ended.run, ended.why, application))
+    return of_run(ended.why, stopped=application.told_to_stop)
+
+
+def _postpone(arguments: Namespace, application: Application, live: Live) -> Exit:
+    workspace = application.workspaces.find(arguments.workspace)
+    until = local(application.postpone(workspace).wall, application.zone(workspace))
+    say(f"The restart of {_name(workspace)} is postponed; it can be until {until}.")
+    return Exit.DONE
+
+
+def _serve(arguments: Namespace, application: Application, live: Live) -> Exit:
+    from guestwake.edges.serve import serve
+
+    return serve(arguments, application)
+
+
 def _summary(workspace: Workspace, run: WakeRun, why: Why, application: Application) -> str:
     """The one record of a run: VM, why, how long, prior."""
     from guestwake.events import OF_WHY
@@ -179,4 +212,7 @@ _COMMANDS: dict[str, Callable[[Namespace, Application, Live], Exit]] = {
     "workspace channel add": _add_channel,
     "workspace channel remove": _remove_channel,
     "wake": _wake,
+    "restart": _restart,
+    "postpone": _postpone,
+    "serve": _serve,
 }

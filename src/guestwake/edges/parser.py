@@ -175,6 +175,14 @@ def _width() -> int:
 # arguments of each command
 
 
+def _serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-bus",
+        action="store_true",
+        help="neither answer on D-Bus nor listen to it: for trying it out",
+    )
+
+
 def _workspace(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     parser.add_argument(
         "workspace",
@@ -331,6 +339,21 @@ COMMANDS = (
         _wake,
     ),
     Command(
+        "restart",
+        "restart a guest whose updates need it, now",
+        "Restarts a guest that needs it for its updates, over whatever is going on in it: who says "
+        "so has saved what is open. A VM that is at rest is woken for it and put back.",
+        _workspace,
+    ),
+    Command(
+        "postpone",
+        "put off the restart that its updates need",
+        "Puts the prompt off for four hours, or until the next logon. That is possible for "
+        "RebootAbsoluteDelayTimeout from the first prompt that was seen; then the restart is "
+        "announced, and comes ten minutes later.",
+        _workspace,
+    ),
+    Command(
         "skip",
         "leave out the next window",
         "Leaves out the next window that has not begun. Saying it twice leaves out one window.",
@@ -391,6 +414,15 @@ COMMANDS = (
         "Shows the catalogue of events, each with its cause and remedy; with --happened the last "
         "100 that were recorded.",
         _events,
+    ),
+    Command(
+        "serve",
+        "the resident service: keeps the timers, asks about restarts",
+        "The Guest Restart Management Service: keeps a timer for each workspace as the settings "
+        "say, finishes runs that were left without their manager, sees to the restarts that "
+        "updates need when their owner logs on, and answers on D-Bus. 'guestwake service install' "
+        "has systemd run it. Where no systemd runs it keeps the time itself.",
+        _serve,
     ),
     Command(
         "completion",

@@ -6,6 +6,8 @@ whether one is right, and never waits for a run.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Protocol
 
 from guestwake.policy.words import Found, Timer
@@ -33,6 +35,10 @@ class Scheduler(Protocol):
 
     def remove(self, workspace: str) -> None:
         """Stop it and take it away; a run that is under way goes on. One that is gone is fine."""
+        ...
+
+    def folders(self) -> Iterable[Path]:
+        """Where files of timers lie: a change there is worth a look."""
         ...
 
     def start_run(self, workspace: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from guestwake.policy.words import Drift, Found, Timer
 from guestwake.schedulers.api import SchedulerError
@@ -42,6 +43,9 @@ class MemoryScheduler:
         self._may()
         self.timers.pop(workspace, None)
         self.tampered.pop(workspace, None)
+
+    def folders(self) -> tuple[Path, ...]:
+        return ()
 
     def start_run(self, workspace: str) -> None:
         self._may()

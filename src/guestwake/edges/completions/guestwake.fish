@@ -50,7 +50,7 @@ function _shtab_guestwake_using
   test "$_shtab_guestwake_cmdpath" = "$argv"
 end
 
-set -g _shtab_guestwake_commands workspace 'workspace add' 'workspace remove' 'workspace list' 'workspace channel' 'workspace channel add' 'workspace channel remove' wake skip pause resume hold plan status history settings 'settings show' 'settings check' events completion
+set -g _shtab_guestwake_commands workspace 'workspace add' 'workspace remove' 'workspace list' 'workspace channel' 'workspace channel add' 'workspace channel remove' wake restart postpone skip pause resume hold plan status history settings 'settings show' 'settings check' events serve completion
 set -g _shtab_guestwake_opts_with_value --days --duration --for --from --happened --log-level --owner --reason --root --set --until --uri
 
 complete -c guestwake -e
@@ -107,6 +107,16 @@ complete -c guestwake -n '_shtab_guestwake_using wake' -l scheduled -d 'as a tim
 complete -c guestwake -n '_shtab_guestwake_using wake' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
 complete -c guestwake -n '_shtab_guestwake_using wake' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
 complete -c guestwake -n '_shtab_guestwake_using wake' -s v -l verbose -d 'the same as --log-level debug'
+complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a restart -d 'Restarts a guest that needs it for its updates, over whatever is going on in it: who says so has saved what is open. A VM that is at rest is woken for it and put back.'
+complete -c guestwake -n '_shtab_guestwake_using restart' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using restart' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
+complete -c guestwake -n '_shtab_guestwake_using restart' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
+complete -c guestwake -n '_shtab_guestwake_using restart' -s v -l verbose -d 'the same as --log-level debug'
+complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a postpone -d 'Puts the prompt off for four hours, or until the next logon. That is possible for RebootAbsoluteDelayTimeout from the first prompt that was seen; then the restart is announced, and comes ten minutes later.'
+complete -c guestwake -n '_shtab_guestwake_using postpone' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using postpone' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
+complete -c guestwake -n '_shtab_guestwake_using postpone' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
+complete -c guestwake -n '_shtab_guestwake_using postpone' -s v -l verbose -d 'the same as --log-level debug'
 complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a skip -d 'Leaves out the next window that has not begun. Saying it twice leaves out one window.'
 complete -c guestwake -n '_shtab_guestwake_using skip' -s h -l help -d 'show this help message and exit'
 complete -c guestwake -n '_shtab_guestwake_using skip' -l undo -d 'let the window open after all'
@@ -178,6 +188,12 @@ complete -c guestwake -n '_shtab_guestwake_using events' -l json -d 'for machine
 complete -c guestwake -n '_shtab_guestwake_using events' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
 complete -c guestwake -n '_shtab_guestwake_using events' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
 complete -c guestwake -n '_shtab_guestwake_using events' -s v -l verbose -d 'the same as --log-level debug'
+complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a serve -d 'The Guest Restart Management Service: keeps a timer for each workspace as the settings say, finishes runs that were left without their manager, sees to the restarts that updates need when their owner logs on, and answers on D-Bus. '"'"'guestwake service install'"'"' has systemd run it. Where no systemd runs it keeps the time itself.'
+complete -c guestwake -n '_shtab_guestwake_using serve' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using serve' -l no-bus -d 'neither answer on D-Bus nor listen to it: for trying it out'
+complete -c guestwake -n '_shtab_guestwake_using serve' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
+complete -c guestwake -n '_shtab_guestwake_using serve' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
+complete -c guestwake -n '_shtab_guestwake_using serve' -s v -l verbose -d 'the same as --log-level debug'
 complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a completion -d 'Prints a script for the shell named. For bash: guestwake completion bash > /etc/bash_completion.d/guestwake'
 complete -c guestwake -n '_shtab_guestwake_using completion' -s h -l help -d 'show this help message and exit'
 complete -c guestwake -n '_shtab_guestwake_using completion' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'

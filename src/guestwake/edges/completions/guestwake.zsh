@@ -16,7 +16,10 @@ _shtab_guestwake_commands() {
     hold:'Says that a VM is in use: if Guestwake woke it, it stays up until the hold ends. It wakes nothing.'
     pause:'Lets no window open until the time given, or until '"'"'guestwake resume'"'"'. A run that is under way goes on to its end.'
     plan:'Shows the windows to come, and why each is when it is; with --set also what would be if. Touches nothing and asks no hypervisor.'
+    postpone:'Puts the prompt off for four hours, or until the next logon. That is possible for RebootAbsoluteDelayTimeout from the first prompt that was seen; then the restart is announced, and comes ten minutes later.'
+    restart:'Restarts a guest that needs it for its updates, over whatever is going on in it: who says so has saved what is open. A VM that is at rest is woken for it and put back.'
     resume:'Ends a pause. Windows that passed meanwhile are not caught up; one that is open now is joined at the next look of the timer.'
+    serve:'The Guest Restart Management Service: keeps a timer for each workspace as the settings say, finishes runs that were left without their manager, sees to the restarts that updates need when their owner logs on, and answers on D-Bus. '"'"'guestwake service install'"'"' has systemd run it. Where no systemd runs it keeps the time itself.'
     settings:'what counts, where it comes from, and what is wrong with it'
     skip:'Leaves out the next window that has not begun. Saying it twice leaves out one window.'
     status:'Shows for each workspace what is going on now, its last and its next window, and loudly what needs attention. It asks no hypervisor: what it tells is what was last recorded.'
@@ -139,6 +142,28 @@ _shtab_guestwake_plan_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_guestwake_plan_defaults_added=0
 
+_shtab_guestwake_postpone_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+  ":name or UUID of a workspace:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_postpone_defaults_added=0
+
+_shtab_guestwake_restart_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+  ":name or UUID of a workspace:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_restart_defaults_added=0
+
 _shtab_guestwake_resume_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
@@ -149,6 +174,17 @@ _shtab_guestwake_resume_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_guestwake_resume_defaults_added=0
+
+_shtab_guestwake_serve_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--no-bus[neither answer on D-Bus nor listen to it\: for trying it out]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_serve_defaults_added=0
 
 _shtab_guestwake_settings_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -324,7 +360,10 @@ _shtab_guestwake() {
         hold) _arguments -C -s $_shtab_guestwake_hold_options ;;
         pause) _arguments -C -s $_shtab_guestwake_pause_options ;;
         plan) _arguments -C -s $_shtab_guestwake_plan_options ;;
+        postpone) _arguments -C -s $_shtab_guestwake_postpone_options ;;
+        restart) _arguments -C -s $_shtab_guestwake_restart_options ;;
         resume) _arguments -C -s $_shtab_guestwake_resume_options ;;
+        serve) _arguments -C -s $_shtab_guestwake_serve_options ;;
         settings) _shtab_guestwake_settings ;;
         skip) _arguments -C -s $_shtab_guestwake_skip_options ;;
         status) _arguments -C -s $_shtab_guestwake_status_options ;;

@@ -1,0 +1,204 @@
+"""`guestwake serve`: the Guest Restart Management Service as a process.
+
+One event loop that hears, one thread that passes. Whatever is heard (files, the bus, signals)
+only makes the next pass come sooner; between two of them nothing runs but systemd's watchdog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from guestwake.application import Application
+from guestwake.edges.exit_codes import Exit
+from guestwake.edges.notify import notify, watchdog
+from guestwake.edges.watch import Watches
+from guestwake.journal_file import JournalError
+from guestwake.locks import AlreadyRunning, held
+from guestwake.paths import Paths
+from guestwake.restart_service import LOOK_SOON, RestartService, Starts
+from guestwake.workspaces import Workspace
+
+if TYPE_CHECKING:
+    from dbus_fast.aio import MessageBus
+
+    from guestwake.edges.dbus_api import Exported
+
+log = logging.getLogger(__name__)
+
+_GATHER = 0.5  # seconds in which what is heard is one pass
+_RETRIED = (Exit.UNEXPECTED, Exit.HYPERVISOR, Exit.JOURNAL)
+
+
+def serve(arguments: Namespace, application: Application) -> Exit:
+    """Until a signal ends it. The managers that it has started go on."""
+    try:
+        with held(application.paths.runtime / "serve.lock"):
+            return asyncio.run(_Service(application, bus=not arguments.no_bus).run())
+    except AlreadyRunning as err:
+        log.error("%s: there is one service at a time", err)
+        return Exit.ALREADY_RUNNING
+
+
+class _Service:
+    def __init__(self, application: Application, *, bus: bool) -> None:
+        self._application = application
+        self._scheduler = application.scheduler()
+        self._starts: Starts = self._scheduler or _children(application.paths)
+        self._wants_bus = bus
+        self._exported: Exported | None = None
+        self._service: RestartService | None = None
+        self._stack = ExitStack()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pass")  # the journal is one's own
+        self._heard = asyncio.Event()
+        self._stops = False
+
+    async def run(self) -> Exit:
+        loop = asyncio.get_running_loop()
+        for one in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(one, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._hear)
+        watches = Watches(partial(_in_loop, loop, self._hear_of_units))
+        beside = [asyncio.create_task(self._listen()), asyncio.create_task(watchdog())]
+        try:
+            await self._pass_and_pass(watches)
+        finally:
+            notify("STOPPING=1")
+            watches.close()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            await loop.run_in_executor(self._thread, self._stack.close)
+            self._thread.shutdown()
+        return Exit.DONE
+
+    async def _pass_and_pass(self, watches: Watches) -> None:
+        loop, ready = asyncio.get_running_loop(), False
+        while not self._stops:
+            self._heard.clear()
+            watches.keep(self._folders())
+            pause = await loop.run_in_executor(self._thread, self._pass)
+            if self._exported is not None:
+                await self._exported.refresh()
+            if not ready:
+                notify("READY=1")
+                ready = True
+            log.debug("next pass in %s", pause)
+            try:
+                async with asyncio.timeout(pause.total_seconds()):
+                    await self._heard.wait()
+                if not self._stops:
+                    await asyncio.sleep(_GATHER)
+            except TimeoutError:
+                pass
+
+    def _pass(self) -> timedelta:
+        """In the thread that has the journal."""
+        if self._service is None:
+            try:
+                service = self._application.service(self._scheduler, self._starts)
+                self._service = self._stack.enter_context(service)
+            except JournalError as err:
+                log.error("%s; tried again in a minute", err)
+                return LOOK_SOON
+        return self._service.pass_()
+
+    # what is heard
+
+    def _stop(self) -> None:
+        self._stops = True
+        self._heard.set()
+
+    def _hear(self) -> None:
+        self._heard.set()
+
+    def _hear_of_units(self) -> None:
+        if self._service is not None:
+            self._service.doubt_timers()
+        self._heard.set()
+
+    def _folders(self) -> Iterable[Path]:
+        """Folders in which a change means something to us."""
+        paths = self._application.paths
+        yield from (paths.config, paths.policy_dir, paths.state / "workspaces", paths.runtime)
+        if self._scheduler is not None:
+            yield from self._scheduler.folders()
+        for workspace in self._application.workspaces.readable()[0]:
+            if workspace.owner is not None:
+                own = paths.user_config_dir(workspace.owner)
+                yield from [own] if own else []
+
+    async def _listen(self) -> None:
+        """The host's signals and our own API, each where there is a bus for it."""
+        if not self._wants_bus:
+            return
+        from guestwake.hosts.linux_events import HOST, LinuxEvents
+
+        system = self._application.paths.user is None
+        async with asyncio.TaskGroup() as group:
+            group.create_task(LinuxEvents(_system_bus(), self._hear_of_units, HOST).run())
+            group.create_task(self._answer(on_system_bus=system))
+
+    async def _answer(self, *, on_system_bus: bool) -> None:
+        from dbus_fast import BusType
+        from dbus_fast.aio import MessageBus
+
+        from guestwake.edges.dbus_api import NameTaken, export
+
+        kind = BusType.SYSTEM if on_system_bus else BusType.SESSION
+        while True:
+            bus: MessageBus | None = None
+            try:
+                bus = await MessageBus(bus_type=kind).connect()
+                self._exported = await export(
+                    bus,
+                    self._application,
+                    self._wake,
+                    on_system_bus=on_system_bus,
+                    changed=self._hear,
+                )
+                log.info("answers on the %s bus", kind.name.lower())
+                await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+            except (OSError, EOFError, NameTaken) as err:
+                log.warning("no API on the %s bus: %s", kind.name.lower(), err)
+            finally:
+                if self._exported is not None:
+                    self._exported.close()
+                    self._exported = None
+                if bus is not None and bus.connected:
+                    bus.disconnect()
+            await asyncio.sleep(60)
+
+    def _wake(self, workspace: Workspace, duration: timedelta | None) -> None:
+        """For the API, in a thread of its own."""
+        self._application.ask_wake(workspace, duration)
+        self._starts.start_run(workspace.uuid)
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, heard: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # it has ended
+        loop.call_soon_threadsafe(heard)
+
+
+def _system_bus() -> str:
+    return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/dbus/system_bus_socket")
+
+
+def _children(paths: Paths) -> Starts:
+    """Managers as children, called as this process was."""
+    from guestwake.schedulers.children import Children
+
+    root = [] if paths.root is None else ["--root", str(paths.root)]
+    command = [sys.executable, "-m", "guestwake.edges.cli", *root, "wake", "--scheduled"]
+    return Children(command, lambda code: code < 0 or code in _RETRIED)
