@@ -126,6 +126,18 @@ def test_cve_2013_4153_a_malformed_reply_is_an_error_of_ours(answer: str) -> Non
     assert len(str(caught.value)) < 200
 
 
+def test_cve_2013_4153_a_reply_that_is_no_text_is_an_error_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """libvirt's binding decodes as UTF-8 whatever it is given."""
+    libvirt = pytest.importorskip("guestwake.hypervisors.libvirt")
+    monkeypatch.setattr(libvirt.libvirt_qemu, "qemuAgentCommand", lambda *_: b"\xff".decode())
+    driver = libvirt.connect("test:///default")
+    with pytest.raises(HypervisorError, match="no text"):
+        driver.ask_agent(driver.find("test"), "guest-info")
+    driver.close()
+
+
 @pytest.mark.parametrize("value", [None, [[]], {"pid": "rm"}])
 def test_cve_2013_4153_a_reply_of_the_wrong_type_changes_nothing(
     value: Any, world: CommandWorld

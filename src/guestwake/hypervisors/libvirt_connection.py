@@ -86,6 +86,8 @@ class Connection:
             if kind is Unreachable:
                 self.close()
             raise kind(f"cannot {what} on {self.uri}: {err}") from err
+        except UnicodeDecodeError as err:  # libvirt's binding; a guest's agent may answer anything
+            raise HypervisorError(f"cannot {what} on {self.uri}: the answer is no text") from err
 
     def kind(self, err: libvirt.libvirtError, *, agent: bool = False) -> type[HypervisorError]:
         if err.get_error_domain() == libvirt.VIR_FROM_RPC or not self._alive():
