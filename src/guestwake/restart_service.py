@@ -19,12 +19,13 @@ from typing import Protocol
 
 from guestwake.clock import Clock
 from guestwake.events import RESTART_ASKED, RESTART_NOTICE, TIMER_RESTORED, Event
-from guestwake.hosts.api import Host
+from guestwake.hosts.api import Host, HostError
 from guestwake.journal import Journal
 from guestwake.journal_file import JournalError
 from guestwake.locks import is_held
 from guestwake.policy import prompt as prompts
 from guestwake.policy.due import due
+from guestwake.policy.host_sleep import may_sleep, woken_for
 from guestwake.policy.prompt import Say
 from guestwake.policy.schedule import Do, timer, upkeep
 from guestwake.policy.words import Deadline, Drift, Logon, Now, Timer
@@ -94,6 +95,7 @@ class RestartService:
         self._office = office
         self._known: dict[str, _Known] = {}
         self._asleep: float | None = None
+        self._resumed: Deadline | None = None  # from a sleep that was ended for a window
         self._doubt = True
         self._looked: Deadline | None = None
 
@@ -121,6 +123,8 @@ class RestartService:
         if looks_at_timers:
             with _trouble_of("timers of workspaces that are gone"):
                 self._remove_orphans(found, journal)
+        if self._resumed is not None:
+            waits.append(self._perhaps_sleep(journal, logons, now))
         return max(timedelta(seconds=1), min(waits))
 
     # one workspace
@@ -232,10 +236,32 @@ class RestartService:
     def _notice_sleep(self, now: Now) -> None:
         """After a sleep of the host the windows are looked at as after its start."""
         if self._asleep is None or abs(now.asleep - self._asleep) > 1:
+            timers = [known.timer for known in self._known.values() if known.timer]
+            resumed = now.after(timedelta(0))
+            slept = self._asleep is not None and woken_for(resumed, timers)
+            self._resumed = resumed if slept else None
             self._asleep = now.asleep
             self._doubt = True
             for known in self._known.values():
                 known.opened = None
+
+    def _perhaps_sleep(
+        self, journal: Journal, logons: tuple[Logon, ...] | None, now: Now
+    ) -> timedelta:
+        """It was woken for a window: back to sleep once that is over."""
+        assert self._resumed is not None
+        locks = self._world.locks
+        at_work = bool(journal.open_runs()) or any(
+            is_held(lock_of(locks, uuid)) for uuid in self._known
+        )
+        if may_sleep(self._resumed, logons, now, at_work=at_work):
+            self._resumed = None
+            log.info("the host was woken for a window that is over: it goes back to sleep")
+            try:
+                self._world.host.suspend()
+            except HostError as err:
+                log.warning("%s; it stays awake", err)
+        return LOOK_SOON
 
     # restarts
 

@@ -211,6 +211,12 @@ def test_a_scheduler_in_trouble_ends_no_pass_and_is_asked_again(host: Host) -> N
 # runs
 
 
+def run_of(host: Host) -> WakeRun:
+    run = host.journal.run(WEB.uuid)
+    assert run is not None
+    return run
+
+
 def open_run(host: Host) -> None:
     opening = Opening(BEGAN.date(), BEGAN, BEGAN + timedelta(hours=1))
     now = host.clock.now()
@@ -348,3 +354,61 @@ def test_a_logon_is_of_the_owner_and_nobody_logs_on_for_the_system() -> None:
     assert logged_on(logons, "carol") is None
     assert logged_on(logons, None) is None
     assert logged_on(None, "alice") is None
+
+
+# the host that sleeps
+
+
+def woken_at_night(host: Host) -> None:
+    """At the opening, by a timer of ours, after hours of sleep."""
+    host.set(wake_host=True)
+    host.passes()
+    host.clock.asleep = 14 * 3600.0
+    host.passes(15 * 60)
+
+
+def test_a_host_that_was_woken_for_a_window_goes_back_to_sleep_after_it(host: Host) -> None:
+    woken_at_night(host)
+    open_run(host)
+    host.passes(15 * 60 + 30)
+    assert host.host.suspended == 0
+    host.journal.finish(WEB.uuid, run_of(host), Why.PUT_BACK, host.clock.now().wall)
+    host.passes(15 * 60 + 31)
+    assert host.host.suspended == 1
+    host.passes(15 * 60 + 32)
+    assert host.host.suspended == 1
+
+
+@pytest.mark.parametrize(
+    ("logons", "sleeps"),
+    [
+        ((Logon("alice", BEGAN, locked=True),), 1),
+        ((Logon("alice", BEGAN, locked=False),), 0),
+        ((Logon("alice", BEGAN + timedelta(hours=16), locked=True),), 0),
+        (None, 0),
+    ],
+)
+def test_it_does_not_where_somebody_may_have_come(
+    host: Host, logons: tuple[Logon, ...] | None, sleeps: int
+) -> None:
+    woken_at_night(host)
+    host.host.logged_on = logons
+    host.passes(15 * 60 + 30)
+    assert host.host.suspended == sleeps
+
+
+def test_nor_where_it_was_woken_for_something_else(host: Host) -> None:
+    host.set(wake_host=True)
+    host.passes()
+    host.clock.asleep = 3600.0
+    host.passes(10 * 60)
+    host.passes(10 * 60 + 30)
+    assert host.host.suspended == 0
+
+
+def test_a_host_that_will_not_sleep_is_asked_once(host: Host) -> None:
+    host.host.may_sleep = False
+    woken_at_night(host)
+    for minute in range(30, 40):
+        host.passes(15 * 60 + minute)
+    assert host.host.suspended == 0
