@@ -278,36 +278,33 @@ def test_a_state_of_another_type_says_nothing(bus: Bus) -> None:
 class FakeSleep(FakeLogind):
     """Remembers who asked for what."""
 
-    def __init__(self, *, old: bool = False, refuses: bool = False) -> None:
+    def __init__(
+        self, *, blocked: str = "shutdown:handle-lid-switch", refuses: bool = False
+    ) -> None:
         super().__init__()
+        self.properties["BlockInhibited"] = text(blocked)
         self.heard: list[tuple[Any, ...]] = []
-        name = "Suspend" if old else "SuspendWithFlags"
 
         def take(body: tuple[Any, ...]) -> tuple[str, tuple[object, ...]] | str:
-            self.heard.append((name, *body))
+            self.heard.append(body)
             return "org.freedesktop.DBus.Error.AccessDenied" if refuses else ("", ())
 
-        self.methods[PATH, MANAGER, name] = take
+        self.methods[PATH, MANAGER, "Suspend"] = take
 
 
-def test_the_host_is_let_sleep_unless_somebody_blocks_it(bus: Bus) -> None:
+def test_the_host_is_let_sleep_and_nobody_is_asked_for_a_password(bus: Bus) -> None:
     service = FakeSleep()
     bus.serve(service)
     bus.host().suspend()
-    assert service.heard == [("SuspendWithFlags", 1)]
+    assert service.heard == [(False,)]
 
 
-def test_an_old_logind_is_asked_what_is_blocked_first(bus: Bus) -> None:
-    service = FakeSleep(old=True)
-    service.properties["BlockInhibited"] = text("shutdown:handle-lid-switch")
+def test_a_block_of_anybodys_is_heeded(bus: Bus) -> None:
+    service = FakeSleep(blocked="shutdown:sleep")
     bus.serve(service)
-    host = bus.host()
-    host.suspend()
-    assert service.heard == [("Suspend", False)]
-    service.properties["BlockInhibited"] = text("shutdown:sleep")
     with pytest.raises(HostError, match="block"):
-        host.suspend()
-    assert len(service.heard) == 1
+        bus.host().suspend()
+    assert service.heard == []
 
 
 def test_a_host_that_will_not_sleep_says_why(bus: Bus) -> None:
