@@ -34,6 +34,8 @@ from guestwake.zone import host_zone
 
 if TYPE_CHECKING:
     from guestwake.events import Event
+    from guestwake.policy.limits import Limits
+    from guestwake.policy.prompt import Say
     from guestwake.policy.restart import RestartMark
     from guestwake_wire.messages import Report
 
@@ -66,7 +68,9 @@ class Status(NamedTuple):
     """One workspace, as last recorded. `last_window`: end of the last one in which the VM was
     available; None: there was none. `next_window` None: none is planned for two weeks.
     `problems`: of the settings that count here. `guest` None: its guest has never reported, or
-    what it said cannot be understood any more. `restart_mark`: it needs a restart."""
+    what it said cannot be understood any more. `restart_mark`: it needs a restart. `prompt`: what
+    its owner is to be shown about that, "ask" or "notice", and when it can be put off no more, or
+    comes."""
 
     workspace: Workspace
     zone: ZoneInfo
@@ -84,6 +88,7 @@ class Status(NamedTuple):
     problems: tuple[Problem, ...]
     guest: GuestWord | None
     restart_mark: RestartMark | None
+    prompt: tuple[Say, datetime | None] | None = None
 
     @property
     def is_wrong(self) -> bool:
@@ -243,6 +248,7 @@ class Reports:
         run = journal.glance(workspace.uuid)
         skipped = journal.skipped(workspace.uuid)
         until = now.wall + _LOOK_AHEAD
+        mark = journal.restart_mark(workspace.uuid)
         return Status(
             workspace=workspace,
             zone=schedule.zone,
@@ -263,7 +269,8 @@ class Reports:
             standing=journal.standing(workspace.uuid),
             problems=resolved.problems,
             guest=_word(journal.said(workspace.uuid), now),
-            restart_mark=journal.restart_mark(workspace.uuid),
+            restart_mark=mark,
+            prompt=_prompt(workspace, mark, journal, limits, now) if mark else None,
         )
 
     def _open_run(self, workspace: Workspace, run: Glance, now: Now) -> OpenRun:
@@ -304,6 +311,15 @@ def catalogue() -> list[Event]:
 
     single = (value for value in vars(events).values() if isinstance(value, Event))
     return sorted({one.id: one for one in (*OF_WHY.values(), *single)}.values(), key=_id)
+
+
+def _prompt(
+    workspace: Workspace, mark: RestartMark, journal: Journal, limits: Limits, now: Now
+) -> tuple[Say, datetime | None] | None:
+    from guestwake.policy.prompt import Say, shown
+
+    say, at = shown(mark, journal.prompt(workspace.uuid), limits, now)
+    return None if say is Say.NOTHING else (say, at.wall if at else None)
 
 
 def _word(said: Said | None, now: Now) -> GuestWord | None:

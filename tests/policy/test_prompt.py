@@ -151,3 +151,37 @@ def test_nobody_knows_what_is_in_a_guest_that_never_told_so_its_user_is_asked() 
 def test_a_look_is_remembered() -> None:
     kept = prompts.tried(None, MARK, Answer.ASK, at(3))
     assert (kept.boot_id, kept.asking, kept.tried) == ("boot-1", True, at(3).after(timedelta(0)))
+
+
+# what its owner is to see
+
+
+def shown(prompt: Prompt | None, minutes: float) -> tuple[Say, float | None]:
+    """And when, in minutes."""
+    said, until = prompts.shown(MARK, prompt, LIMITS, at(minutes))
+    return said, (until.wall - BEGAN) / MINUTE if until else None
+
+
+def test_an_owner_is_shown_what_is_asked_and_until_when_it_can_be_put_off() -> None:
+    assert prompts.shown(None, ASKING, LIMITS, at(5)) == (Say.NOTHING, None)
+    assert shown(None, 5) == (Say.NOTHING, None)  # not yet looked at
+    assert shown(ASKING, 5) == (Say.ASK, None)
+    assert shown(prompts.was_seen(ASKING, at(5)), 6) == (Say.ASK, 24 * 60 + 5)
+
+
+def test_an_owner_is_shown_nothing_once_it_is_agreed_or_put_off_until_the_next_logon() -> None:
+    assert shown(prompts.agreed(ASKING, at(5)), 6) == (Say.NOTHING, None)
+    later = prompts.postponed(ASKING, at(5))
+    assert shown(later, 6) == (Say.NOTHING, None)
+    assert shown(later, 6 + 240)[0] is Say.ASK
+    tried_at_the_next = prompts.tried(later, MARK, Answer.ASK, at(20))
+    assert shown(tried_at_the_next, 21)[0] is Say.ASK
+
+
+def test_an_owner_is_shown_a_notice_with_its_hour_once_it_was_given() -> None:
+    over = prompts.was_seen(ASKING, at(5))
+    late = 24 * 60 + 6
+    assert shown(over, late) == (Say.NOTHING, None)  # the service is about to
+    noticed = prompts.noticed(over, at(late))
+    assert shown(noticed, late + 1) == (Say.NOTICE, late + 10)
+    assert shown(noticed, late + 10) == (Say.NOTHING, None)  # it is being done

@@ -138,6 +138,11 @@ def _postpone(desk: Desk, workspace: Workspace) -> Body:
     return [seconds(desk.application.postpone(workspace).wall)]
 
 
+def _prompt_seen(desk: Desk, workspace: Workspace) -> Body:
+    desk.application.prompt_seen(workspace)
+    return []
+
+
 def _window(window: Opening | None) -> Body:
     if window is None:
         return ["", 0, 0]
@@ -180,4 +185,5 @@ DEEDS: Mapping[tuple[str, str], Callable[..., Body]] = {
     (WORKSPACE.name, "Resume"): _resume,
     (WORKSPACE.name, "RestartNow"): _restart_now,
     (WORKSPACE.name, "Postpone"): _postpone,
+    (WORKSPACE.name, "PromptSeen"): _prompt_seen,
 }

@@ -44,6 +44,7 @@ def look(paths: Paths, now: Now, before: Mapping[str, Values]) -> dict[str, Valu
 
 def of(status: Status) -> Values:
     workspace, run, window = status.workspace, status.run, status.next_window
+    asked, at = status.prompt or ("", None)
     return {
         "Name": _unicode(workspace.name),
         "Uuid": workspace.uuid,
@@ -58,6 +59,8 @@ def of(status: Status) -> Values:
         "InUseBy": [printable(user) for user in run.run.users] if run else [],
         "LastWindow": seconds(status.last_window),
         "Paused": status.paused_until is not None,
+        "RestartPrompt": str(asked),
+        "RestartAt": seconds(at),
     }
 
 

@@ -228,6 +228,14 @@ WORKSPACE = Interface(
             Action.ACT,
             "Puts that restart off; `until`: the latest that it can be put off to.",
         ),
+        Method(
+            "PromptSeen",
+            (),
+            (),
+            Action.ACT,
+            "Its owner sees now that they are asked about that restart; from the first time on it "
+            "can be put off for RebootAbsoluteDelayTimeout. For programs that show prompts.",
+        ),
     ),
     (
         Property("Name", "s", "Of the VM, when it was added.", changes=False),
@@ -254,6 +262,18 @@ WORKSPACE = Interface(
             "LastWindow", "t", "When the last window ended in which the VM was available; 0: never."
         ),
         Property("Paused", "b", "Whether no window opens for now."),
+        Property(
+            "RestartPrompt",
+            "s",
+            "What its owner, where logged on, is to be shown: `ask`, whether it is to be restarted "
+            "now or later; `notice`, that it will be; or empty.",
+        ),
+        Property(
+            "RestartAt",
+            "t",
+            "With `ask`, until when it can be put off, 0 before anybody has seen the prompt; with "
+            "`notice`, when it is restarted; else 0.",
+        ),
     ),
 )
 

@@ -131,6 +131,25 @@ def say(
     return Say.ASK
 
 
+def shown(
+    mark: RestartMark | None, prompt: Prompt | None, limits: Limits, now: Now
+) -> tuple[Say, Deadline | None]:
+    """What its owner is to see, where one is logged on: ASK, and until when it can be put off, None
+    before anybody has seen it; NOTICE, and when it comes; or NOTHING. It is tried at each logon, so
+    the last try stands for that."""
+    if mark is None:
+        return Say.NOTHING, None
+    prompt = about(prompt, mark)
+    logged_on = prompt.tried.wall if prompt.tried else now.wall
+    match say(mark, prompt, logged_on, limits, now):
+        case Say.ASK:
+            return Say.ASK, last_moment(prompt, limits)
+        case Say.NOTICE if prompt.notice is not None:
+            return Say.NOTICE, prompt.notice.shifted(GRACE)
+        case _:
+            return Say.NOTHING, None
+
+
 def answer(mark: RestartMark | None, prompt: Prompt | None, facts: Facts, now: Now) -> Answer:
     """Outside its windows, and with no run open."""
     if mark is None or mark.is_in_vain:
