@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from shlex import quote
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
 
 from guestwake.channels.api import Parses
@@ -32,11 +33,12 @@ from guestwake.hypervisors.api import (
 from guestwake.journal import Journal
 from guestwake.journal_file import JournalDamaged, set_aside
 from guestwake.locks import AlreadyRunning, held, is_held
-from guestwake.paths import Paths, PathsError, account_name
+from guestwake.paths import Paths, PathsError, account_name, acts_for_host
 from guestwake.policy import prompt
 from guestwake.policy.due import Due, due
 from guestwake.policy.limits import Limits
 from guestwake.policy.run import Kind, Step
+from guestwake.policy.schedule import timer
 from guestwake.policy.window import (
     Opening,
     Schedule,
@@ -46,8 +48,14 @@ from guestwake.policy.window import (
     schedule_of,
 )
 from guestwake.policy.words import Deadline, Now, Power
-from guestwake.restart_service import RestartService, ServiceWorld, Starts, logged_on
-from guestwake.schedulers.api import Scheduler
+from guestwake.restart_service import (
+    RestartService,
+    ServiceWorld,
+    Starts,
+    keep_timer,
+    logged_on,
+)
+from guestwake.schedulers.api import Scheduler, SchedulerError
 from guestwake.settings.resolve import Layers, Resolved, load, resolve
 from guestwake.update_manager import (
     Ended,
@@ -59,12 +67,19 @@ from guestwake.update_manager import (
 )
 from guestwake.workspaces import Workspace, WorkspaceError, Workspaces
 from guestwake.zone import host_zone
+from guestwake_wire import __version__
+
+if TYPE_CHECKING:
+    from guestwake.hosts.linux_events import LinuxEvents
 
 log = logging.getLogger(__name__)
+
+VERSION = __version__
 
 # scheme of the URI → module and function that opens it
 _HYPERVISORS: dict[str, tuple[str, str]] = {}
 _LIBVIRT = ("guestwake.hypervisors.libvirt", "connect")
+SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 _HOLDS_MAX = 32  # of one workspace
 _LOOK_AHEAD = timedelta(days=15)  # further than any window to come, whatever GuestUpdateDays says
 
@@ -138,9 +153,38 @@ class Application:
             self._parser = ReaderProcess()
         return self._parser
 
+    def bus_address(self) -> str:
+        """Of the bus that our API is on: the system's, or the session's of an ordinary user."""
+        if self.paths.user is None:
+            return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", SYSTEM_BUS)
+        runtime = self.paths.runtime.parent
+        return os.environ.get("DBUS_SESSION_BUS_ADDRESS", f"unix:path={runtime}/bus")
+
+    def events(self, on_change: Callable[[], None]) -> list[LinuxEvents]:
+        """What tells, in an event loop, that the host or a unit may have changed."""
+        from guestwake.hosts.linux_events import LinuxEvents
+
+        system = LinuxEvents(os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", SYSTEM_BUS), on_change)
+        if self.paths.user is None:
+            return [system]
+        return [system, LinuxEvents(self.bus_address(), on_change, ())]
+
+    def children(self, retried: Collection[int]) -> Starts:
+        """Managers as children of this process, called as it was. `retried`: exit codes that are
+        worth another try."""
+        from guestwake.schedulers.children import Children
+
+        root = [] if self.paths.root is None else ["--root", str(self.paths.root)]
+        command = [sys.executable, "-m", "guestwake.edges.cli", *root, "wake", "--scheduled"]
+        return Children(command, lambda code: code < 0 or code in retried)
+
     def scheduler(self) -> Scheduler | None:
-        """None: none runs here that we know of."""
-        return None
+        """None: none runs here, or all is below a folder of its own."""
+        if self.paths.root is not None:
+            return None
+        from guestwake.schedulers.systemd import scheduler
+
+        return scheduler(self.paths)
 
     @property
     def journal_path(self) -> Path:
@@ -418,20 +462,40 @@ class Application:
         have been lost. A new window may have opened since that one began.
         """
         workspace = self.workspaces.find(name)
-        with (
-            held(lock_of(self.locks, workspace.uuid)),
-            self.journal() as journal,
-            self._manager(workspace, journal, progress) as manager,
-        ):
-            ended = manager.run(None)
-            if self.told_to_stop or (ended is not None and not ended.over):
-                return ended
-            occasion = self._asked(workspace, journal) or self._scheduled(workspace, journal)
-            if occasion is not None:
-                return manager.run(occasion)
-            if self._wants_restart(workspace, journal):
-                return self._restart_required(workspace, manager)
+        with held(lock_of(self.locks, workspace.uuid)), self.journal() as journal:
+            self._renew_timer(workspace, journal)
+            with self._manager(workspace, journal, progress) as manager:
+                return self._called_by_timer(workspace, journal, manager)
+
+    def _renew_timer(self, workspace: Workspace, journal: Journal) -> None:
+        """First: whatever becomes of this run, there will be another."""
+        scheduler, now = self.scheduler(), self.clock.now()
+        if scheduler is None:
+            return
+        limits = self.resolved(workspace).limits
+        wanted = timer(
+            workspace.uuid,
+            self.settings(workspace, limits).schedule,
+            now.wall,
+            wakes_host=limits.wake_host,
+        )
+        try:
+            keep_timer(scheduler, workspace, wanted, journal, now)
+        except SchedulerError as err:
+            log.warning("'%s': its timer cannot be renewed: %s", workspace.name, err)
+
+    def _called_by_timer(
+        self, workspace: Workspace, journal: Journal, manager: UpdateManager
+    ) -> Ended | None:
+        ended = manager.run(None)
+        if self.told_to_stop or (ended is not None and not ended.over):
             return ended
+        occasion = self._asked(workspace, journal) or self._scheduled(workspace, journal)
+        if occasion is not None:
+            return manager.run(occasion)
+        if self._wants_restart(workspace, journal):
+            return self._restart_required(workspace, manager)
+        return ended
 
     @contextmanager
     def service(self, scheduler: Scheduler | None, starts: Starts) -> Iterator[RestartService]:
@@ -556,11 +620,11 @@ class _ServiceDesk:
 
 def user_name() -> str | None:
     """Owner of what this user adds; None: root adds for the system."""
-    return None if os.geteuid() == 0 else account_name(os.geteuid())
+    return None if acts_for_host(os.geteuid()) else account_name(os.geteuid())
 
 
 def default_uri() -> str:
-    return "qemu:///system" if os.geteuid() == 0 else "qemu:///session"
+    return "qemu:///system" if acts_for_host(os.geteuid()) else "qemu:///session"
 
 
 def _open_hypervisor(uri: str) -> Hypervisor:

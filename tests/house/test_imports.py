@@ -80,6 +80,14 @@ ROOMS = (
     Room("guestwake.application", ("guestwake", "guestwake_wire"), but_not=EDGES),
     Room("guestwake.reports", ("guestwake", "guestwake_wire"), but_not=EDGES),
     Room(
+        "guestwake.edges.serve",
+        (*EDGES, *BUILDER, *POLICY, *APIS, *KEEPERS, "guestwake.restart_service"),
+    ),
+    Room(
+        "guestwake.edges.dbus_bus",
+        (*EDGES, *BUILDER, *KEEPERS, "guestwake.hosts.message_bus"),
+    ),
+    Room(
         "guestwake.edges",
         (
             *EDGES,
@@ -102,7 +110,12 @@ LIBRARIES = {
     "libvirt": ("guestwake.hypervisors.libvirt*",),
     "libvirt_qemu": ("guestwake.hypervisors.libvirt*",),
     "jeepney": ("guestwake.hosts.dbus_wire", "guestwake.edges.remote_wire"),
-    "dbus_fast": ("guestwake.hosts.linux_events", "guestwake.edges.dbus_*"),
+    "dbus_fast": (
+        "guestwake.hosts.linux_events",
+        "guestwake.hosts.message_bus",
+        "guestwake.edges.dbus_*",
+    ),
+    "watchdog": ("guestwake.edges.watch",),
     "tabulate": ("guestwake.edges",),
     "shtab": ("guestwake.edges",),
 }

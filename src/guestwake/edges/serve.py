@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,13 +24,10 @@ from guestwake.edges.notify import notify, watchdog
 from guestwake.edges.watch import Watches
 from guestwake.journal_file import JournalError
 from guestwake.locks import AlreadyRunning, held
-from guestwake.paths import Paths
 from guestwake.restart_service import LOOK_SOON, RestartService, Starts
 from guestwake.workspaces import Workspace
 
 if TYPE_CHECKING:
-    from dbus_fast.aio import MessageBus
-
     from guestwake.edges.dbus_api import Exported
 
 log = logging.getLogger(__name__)
@@ -55,7 +50,7 @@ class _Service:
     def __init__(self, application: Application, *, bus: bool) -> None:
         self._application = application
         self._scheduler = application.scheduler()
-        self._starts: Starts = self._scheduler or _children(application.paths)
+        self._starts: Starts = self._scheduler or application.children(_RETRIED)
         self._wants_bus = bus
         self._exported: Exported | None = None
         self._service: RestartService | None = None
@@ -63,6 +58,7 @@ class _Service:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pass")  # the journal is one's own
         self._heard = asyncio.Event()
         self._stops = False
+        self._watch_units: Callable[[Iterable[str]], None] = _nobody
 
     async def run(self) -> Exit:
         loop = asyncio.get_running_loop()
@@ -89,6 +85,7 @@ class _Service:
             self._heard.clear()
             watches.keep(self._folders())
             pause = await loop.run_in_executor(self._thread, self._pass)
+            self._watch_units(self._units())
             if self._exported is not None:
                 await self._exported.refresh()
             if not ready:
@@ -128,6 +125,13 @@ class _Service:
             self._service.doubt_timers()
         self._heard.set()
 
+    def _units(self) -> Iterable[str]:
+        if self._scheduler is None:
+            return []
+        known = self._application.workspaces.readable()[0]
+        names = (self._scheduler.unit(workspace.uuid) for workspace in known)
+        return [name for name in names if name is not None]
+
     def _folders(self) -> Iterable[Path]:
         """Folders in which a change means something to us."""
         paths = self._application.paths
@@ -143,42 +147,17 @@ class _Service:
         """The host's signals and our own API, each where there is a bus for it."""
         if not self._wants_bus:
             return
-        from guestwake.hosts.linux_events import HOST, LinuxEvents
+        from guestwake.edges.dbus_bus import answer
 
-        system = self._application.paths.user is None
+        events = self._application.events(self._hear_of_units)
+        self._watch_units = events[-1].watch_units  # of the manager that keeps the timers
         async with asyncio.TaskGroup() as group:
-            group.create_task(LinuxEvents(_system_bus(), self._hear_of_units, HOST).run())
-            group.create_task(self._answer(on_system_bus=system))
+            for each in events:
+                group.create_task(each.run())
+            group.create_task(answer(self._application, self._wake, self._hear, self._on_bus))
 
-    async def _answer(self, *, on_system_bus: bool) -> None:
-        from dbus_fast import BusType
-        from dbus_fast.aio import MessageBus
-
-        from guestwake.edges.dbus_api import NameTaken, export
-
-        kind = BusType.SYSTEM if on_system_bus else BusType.SESSION
-        while True:
-            bus: MessageBus | None = None
-            try:
-                bus = await MessageBus(bus_type=kind).connect()
-                self._exported = await export(
-                    bus,
-                    self._application,
-                    self._wake,
-                    on_system_bus=on_system_bus,
-                    changed=self._hear,
-                )
-                log.info("answers on the %s bus", kind.name.lower())
-                await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
-            except (OSError, EOFError, NameTaken) as err:
-                log.warning("no API on the %s bus: %s", kind.name.lower(), err)
-            finally:
-                if self._exported is not None:
-                    self._exported.close()
-                    self._exported = None
-                if bus is not None and bus.connected:
-                    bus.disconnect()
-            await asyncio.sleep(60)
+    def _on_bus(self, exported: Exported | None) -> None:
+        self._exported = exported
 
     def _wake(self, workspace: Workspace, duration: timedelta | None) -> None:
         """For the API, in a thread of its own."""
@@ -191,14 +170,5 @@ def _in_loop(loop: asyncio.AbstractEventLoop, heard: Callable[[], None]) -> None
         loop.call_soon_threadsafe(heard)
 
 
-def _system_bus() -> str:
-    return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/dbus/system_bus_socket")
-
-
-def _children(paths: Paths) -> Starts:
-    """Managers as children, called as this process was."""
-    from guestwake.schedulers.children import Children
-
-    root = [] if paths.root is None else ["--root", str(paths.root)]
-    command = [sys.executable, "-m", "guestwake.edges.cli", *root, "wake", "--scheduled"]
-    return Children(command, lambda code: code < 0 or code in _RETRIED)
+def _nobody(units: Iterable[str]) -> None:
+    """Listens, without a bus."""

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from dbus_fast import Message, MessageFlag, MessageType
 from dbus_fast.aio import MessageBus
 
+from guestwake.hosts.message_bus import connected
+
 log = logging.getLogger(__name__)
 
 _PAUSE = 1.0  # seconds before the bus is tried again; doubled each time,
@@ -142,18 +144,12 @@ class LinuxEvents:
 
     async def _listen(self) -> None:
         """Until the connection is lost. Raises what connecting and losing raise."""
-        bus = _Bus(bus_address=self._address)
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await bus.connect()
+        async with connected(self._address) as bus:
             bus.add_message_handler(self._hear)
             async with asyncio.TaskGroup() as group:
                 telling = group.create_task(self._keep_told(bus))
                 await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
                 telling.cancel()
-        finally:
-            if bus.connected or bus.unique_name is None:
-                bus.disconnect()
 
     async def _keep_told(self, bus: MessageBus) -> None:
         told: frozenset[Signal] | None = None
@@ -191,21 +187,6 @@ class LinuxEvents:
         if self._gathered is not None:
             self._gathered.cancel()
             self._gathered = None
-
-
-class _Bus(MessageBus):
-    """dbus-fast 1.84, which is Debian 12's, never returns to the event loop when the bus hangs up
-    during the greeting. Later ones do what this does."""
-
-    async def _auth_readline(self) -> str:
-        assert self._sock is not None
-        line = b""
-        while not line.endswith(b"\r\n"):
-            data = await self._loop.sock_recv(self._sock, 1024)
-            if not data:
-                raise ConnectionResetError("the bus hung up during the greeting")
-            line += data
-        return line[:-2].decode()
 
 
 async def _tell(bus: MessageBus, told: frozenset[Signal], wanted: frozenset[Signal]) -> None:

@@ -41,6 +41,10 @@ class Scheduler(Protocol):
         """Where files of timers lie: a change there is worth a look."""
         ...
 
+    def unit(self, workspace: str) -> str | None:
+        """Under what name its timer can be listened to. None: it cannot."""
+        ...
+
     def start_run(self, workspace: str) -> None:
         """Start what the timer starts, now; one that runs is left alone."""
         ...

@@ -47,6 +47,9 @@ class MemoryScheduler:
     def folders(self) -> tuple[Path, ...]:
         return ()
 
+    def unit(self, workspace: str) -> None:
+        return None
+
     def start_run(self, workspace: str) -> None:
         self._may()
         self.started.append(workspace)

@@ -176,6 +176,9 @@ class SystemdScheduler:
         folders = self._manager.folders
         return (folders.home, folders.home / f"{TARGET}.wants", *folders.others)
 
+    def unit(self, workspace: str) -> str:
+        return timer_name(workspace)
+
     def start_run(self, workspace: str) -> None:
         self._deeds.start(workspace)
 

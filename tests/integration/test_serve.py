@@ -1,0 +1,85 @@
+"""`guestwake serve` where no systemd runs: it keeps the time itself, and finishes what is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from stories import GUESTWAKE, Host, Manager, diary_of, starts_and_stops, until
+
+from lab.guests import Guest, Lab
+
+
+@contextmanager
+def served(host: Host) -> Iterator[Manager]:
+    said = host.root / "serve.said"
+    with said.open("a") as file:
+        process = subprocess.Popen(
+            [GUESTWAKE, "--root", str(host.root), "serve", "--no-bus"],
+            env={**os.environ, **host.lab.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            text=True,
+        )
+    service = Manager(process, said)
+    host.managers.append(service)
+    yield service
+    process.send_signal(signal.SIGTERM)
+    service.ends()
+
+
+def manager_of(host: Host, guest: Guest) -> int | None:
+    """Whose run it is."""
+    lock = host.root / "run/guestwake/locks" / f"{guest.uuid}.lock"
+    pid = int(lock.read_text() or 0) if lock.exists() else 0
+    return pid if pid and os.path.exists(f"/proc/{pid}") else None
+
+
+def opens_now(host: Host) -> None:
+    """A window of one minute is open, or opens within seconds."""
+    now = datetime.now(UTC)
+    minute = now.minute + (now.second > 20)
+    hour = (now.hour + minute // 60) % 24
+    host.set(
+        'time_zone = "UTC"',
+        f'guest_update_time = "{hour:02}:{minute % 60:02}"',
+        "guest_update_duration = 1",
+    )
+
+
+def test_a_window_that_the_settings_have_just_opened_and_a_manager_that_dies_in_it(
+    lab: Lab, host: Host
+) -> None:
+    guest = lab.hibernated_guest("web01")
+    host.set("guest_update_duration = 0")
+    with served(host), diary_of(guest) as diary:
+        host.looks_after(guest)
+        opens_now(host)
+        until(lambda: host.phase(guest) == "holding")
+        first = manager_of(host, guest)
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        until(lambda: manager_of(host, guest) not in (None, first))
+        until(lambda: host.outcomes(guest) == ["put-back"])
+        assert starts_and_stops(diary()) == ["Started Restored", "Stopped Saved"]
+    assert guest.state() == "saved"
+
+
+def test_a_service_that_ends_leaves_its_managers_to_their_work(lab: Lab, host: Host) -> None:
+    guest = lab.hibernated_guest("web01")
+    host.looks_after(guest)
+    opens_now(host)
+    with served(host):
+        until(lambda: host.phase(guest) == "holding")
+        manager = manager_of(host, guest)
+    assert guest.state() == "running"
+    assert manager_of(host, guest) == manager
+    with served(host) as again:  # who finds it at work
+        until(lambda: host.outcomes(guest) == ["put-back"])
+        assert again.said.read_text().count("its run is started") == 1
+    assert guest.state() == "saved"
