@@ -1,7 +1,8 @@
 """Where Guestwake keeps its files: configuration, state, runtime.
 
-Three ways to run, one value: under a folder of one's own (GUESTWAKE_ROOT or --root), as root, or
-as an ordinary user. Nothing here creates or reads a file.
+Three ways to run, one value: under a folder of one's own (GUESTWAKE_ROOT or --root), for the whole
+host as root or as the service's own user, or as an ordinary user. Nothing here creates or reads a
+file.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SYSTEM_CONFIG = Path("/etc/guestwake")
+SERVICE_USER = "guestwake"  # an installed service runs as that user
 
 
 class PathsError(Exception):
@@ -47,11 +49,11 @@ class Paths:
             root = Path(environ["GUESTWAKE_ROOT"])
         if root is not None:
             return cls.under(root.absolute(), euid)
-        return cls._of_user(environ, euid) if euid else cls.system()
+        return cls.system(euid) if acts_for_host(euid) else cls._of_user(environ, euid)
 
     @classmethod
-    def system(cls) -> Paths:
-        return cls(SYSTEM_CONFIG, Path("/var/lib/guestwake"), Path("/run/guestwake"), euid=0)
+    def system(cls, euid: int = 0) -> Paths:
+        return cls(SYSTEM_CONFIG, Path("/var/lib/guestwake"), Path("/run/guestwake"), euid=euid)
 
     @classmethod
     def under(cls, root: Path, euid: int) -> Paths:
@@ -126,6 +128,11 @@ def _account(environ: Mapping[str, str], euid: int) -> tuple[str, Path]:
     if not os.path.isabs(home):
         raise PathsError("HOME is not set: set it, or name a folder with GUESTWAKE_ROOT")
     return account_name(euid), Path(home)
+
+
+def acts_for_host(euid: int) -> bool:
+    """Not for an ordinary user."""
+    return euid == 0 or account_name(euid) == SERVICE_USER
 
 
 def account_name(euid: int) -> str:

@@ -48,6 +48,13 @@ def test_root_has_the_systems_folders() -> None:
     assert paths.user_policy_dir("alice") == Path("/etc/guestwake/policy.d/users/alice")
 
 
+def test_the_services_own_user_has_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guestwake.paths.account_name", lambda euid: {7: "guestwake"}[euid])
+    paths = Paths.here(None, {"HOME": "/var/lib/guestwake"}, euid=7)
+    assert paths == Paths.system(7)
+    assert paths.user is None
+
+
 def test_an_ordinary_user_keeps_state_at_home_under_the_machines_policy() -> None:
     paths = Paths.here(None, {"HOME": "/h", "XDG_RUNTIME_DIR": "/run/user/1"}, euid=4_000_000)
     assert paths.config == Path("/etc/guestwake")

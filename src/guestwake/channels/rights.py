@@ -1,9 +1,9 @@
 """Gives up what a process may do, for good, but to compute and to use what it has open.
 
-In layers, because not each is to be had everywhere: the user `nobody` where we are root; limits
-that forbid new files, sockets and processes and bound the memory; no new rights by any program;
-where the kernel has Landlock, nothing by a path and, from Linux 6.12 on, no signals; and, where
-libseccomp is installed, a filter that refuses every system call but a dozen.
+In layers, because not each is to be had everywhere: the user `nobody` where we are root; no
+capabilities; limits that forbid new files, sockets and processes and bound the memory; no new
+rights by any program; where the kernel has Landlock, nothing by a path and, from Linux 6.12 on, no
+signals; and, where libseccomp is installed, a filter that refuses every system call but a dozen.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import resource
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT, _CLEAR_ALL = 47, 4
+_CAPABILITY_VERSION = 0x20080522
 _NOBODY = 65534
 _PROT_EXEC = 4
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050001  # the latter answers EPERM
@@ -41,6 +43,7 @@ def give_up_rights(memory_max: int) -> None:
     for option, value in ((_PR_SET_NO_NEW_PRIVS, 1), (_PR_SET_DUMPABLE, 0)):
         if libc.prctl(option, value, 0, 0, 0):
             raise OSError(ctypes.get_errno(), "prctl")
+    _drop_capabilities(libc)
     made = _filter()  # from a library, which is a file
     _close_paths(libc)
     limits = {
@@ -55,6 +58,14 @@ def give_up_rights(memory_max: int) -> None:
         resource.setrlimit(limit, (most, most))
     if made is not None:
         made.load()
+
+
+def _drop_capabilities(libc: ctypes.CDLL) -> None:
+    """Those that a service's unit has given its processes."""
+    libc.prctl(_PR_CAP_AMBIENT, _CLEAR_ALL, 0, 0, 0)
+    none = (ctypes.c_uint32 * 6)()
+    if libc.capset((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), none):
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 class _Ruleset(ctypes.Structure):

@@ -78,6 +78,10 @@ def _called(arguments: Namespace, build: Build) -> Exit:
 
         return completion(arguments.shell)
     paths = _paths(arguments.root)
+    if paths.euid == 0 and paths.root is None:
+        from guestwake.edges.as_service import AS_ROOT, as_service
+
+        paths = paths if arguments.command in AS_ROOT else as_service(paths)
     if arguments.command in REPORTING:
         from guestwake.edges import reporting
 
@@ -173,7 +177,9 @@ def _tell_usage(words: Sequence[str], mistake: str, build: Build) -> None:
     from guestwake.events import USAGE
 
     try:
-        application = build(_paths(root_of(words)))
+        from guestwake.edges.as_service import as_service
+
+        application = build(as_service(_paths(root_of(words))))
         with application.journal() as journal:
             now = application.clock.now().wall
             journal.note(USAGE.id, now, printable(f"{mistake} {USAGE.remedy}"))
