@@ -14,9 +14,12 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from guestwake.events import OF_WHY, Level
+from guestwake.policy import prompt as prompts
 from guestwake.policy import wake
 from guestwake.policy.in_use import Evidence, Reporter, Session
 from guestwake.policy.limits import CloseAction, Limits, RestartInWindow, ReturnState
+from guestwake.policy.prompt import Prompt
+from guestwake.policy.restart import MarkedReason, RestartMark
 from guestwake.policy.run import (
     Facts,
     Goal,
@@ -109,6 +112,17 @@ def policy_page() -> str:
             "restart that is not done in this window is looked at again in the next.",
             "",
             *_table(("", "answer", "what is done"), _restart_rows()),
+            "",
+            "### Outside its windows",
+            "",
+            "What the resident service does about the mark, from the journal alone. *try*: a "
+            "manager looks at the VM.",
+            "",
+            *_table(("", "what is done"), _said_rows()),
+            "",
+            "What that look comes to:",
+            "",
+            *_table(("the VM is", "nobody was signed in", "somebody was", "agreed"), _answers()),
             "",
             "## When it is not as we left it",
             "",
@@ -325,6 +339,50 @@ def _restart_rows() -> Iterable[tuple[str, ...]]:
         step = _next(run, facts, _at(one.minute), limits)
         yield one.told, _code(step.why), f"asked to {step.verb}" if step.verb else "held on"
     yield from _restarted_rows()
+
+
+def _said_rows() -> Iterable[tuple[str, str]]:
+    """Prompts about a mark that is a minute old, its owner logged on unless said otherwise."""
+    mark = RestartMark((MarkedReason("apt", "libc6"),), _MIDNIGHT, "boot")
+    asking = Prompt("boot", tried=_at(0).after(timedelta(0)), asking=True)
+    seen = prompts.was_seen(asking, _at(0))
+    delay = int(_LIMITS.reboot_absolute_delay_timeout / timedelta(minutes=1))
+    noticed = prompts.noticed(seen, _at(delay))
+    later, grace = prompts.postponed(asking, _at(0)), int(prompts.GRACE / timedelta(minutes=1))
+    again = int(prompts.ASK_AGAIN / timedelta(minutes=1))
+    on = _MIDNIGHT
+    rows: tuple[tuple[str, Prompt | None, datetime | None, float], ...] = (
+        ("its owner is not logged on", None, None, 1),
+        ("its owner is logged on, or the mark arises while so", None, on, 1),
+        ("it was off, or nothing came of the look", replace(asking, asking=False), on, 1),
+        ("work may be at risk in it", asking, on, 1),
+        ("it was postponed", later, on, 1),
+        ("it was postponed four hours ago", later, on, again),
+        ("it was postponed, and its owner logs on anew", later, on + timedelta(minutes=1), 2),
+        ("somebody said: now", prompts.agreed(asking, _at(0)), on, 1),
+        ("RebootAbsoluteDelayTimeout has passed since a prompt was seen", seen, None, delay),
+        ("... and its ten minutes of grace", noticed, None, delay + grace),
+        ("... and nobody has ever seen one", asking, on, delay),
+    )
+    for told, prompt, logged_on, minute in rows:
+        yield told, _code(prompts.say(mark, prompt, logged_on, _LIMITS, _at(minute)))
+
+
+def _answers() -> Iterable[tuple[str, ...]]:
+    mark = RestartMark((MarkedReason("apt", "libc6"),), _MIDNIGHT, "boot")
+    agreed = prompts.agreed(Prompt("boot"), _at(0))
+    somebody = (Session("alice", 0.0, None),)
+    for power in Power:
+        empty, used = (
+            Facts(power, sessions_before_rest=()),
+            Facts(power, sessions_before_rest=somebody),
+        )
+        found = (
+            prompts.answer(mark, None, empty, _at(1)),
+            prompts.answer(mark, None, used, _at(1)),
+            prompts.answer(mark, agreed, used, _at(1)),
+        )
+        yield power, *map(_code, found)
 
 
 def _restarted_rows() -> Iterable[tuple[str, ...]]:
