@@ -204,9 +204,14 @@ class DbusWorld:
             pass  # begun
 
     def workspace(
-        self, name: str = "web01", uuid: str = UUID, *, owner: str | None = None
+        self,
+        name: str = "web01",
+        uuid: str = UUID,
+        *,
+        owner: str | None = None,
+        age: timedelta = timedelta(days=30),
     ) -> Workspace:
-        added = self.clock.now().wall - timedelta(days=30)
+        added = self.clock.now().wall - age
         made = Workspace(name, uuid, "qemu:///system", owner, added, 512, None)
         self.application.workspaces.write(made)
         return made

@@ -16,10 +16,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib.metadata import version
 from typing import Any, TypeVar
 
 from dbus_fast import (
+    DBusError,
     ErrorType,
     Message,
     MessageFlag,
@@ -29,8 +29,9 @@ from dbus_fast import (
     Variant,
 )
 from dbus_fast.aio import MessageBus
+from dbus_fast.constants import MESSAGE_FLAG_MAP
 
-from guestwake.application import Application
+from guestwake.application import VERSION, Application
 from guestwake.edges import dbus_values
 from guestwake.edges.dbus_deeds import DEEDS, Body, Desk, Wakes
 from guestwake.edges.dbus_guard import Guard, Polkit, Refused, Request, SameUser
@@ -87,11 +88,16 @@ _PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
     (OSError, STATE),
 )
 
+# dbus-fast 1.84 knows each flag alone, and loses its connection over two of them in one message:
+# a caller could put the service off the bus.
+for _flags in range(256):
+    MESSAGE_FLAG_MAP.setdefault(_flags, MessageFlag(_flags))
+
 _T = TypeVar("_T")
 
 
 class NameTaken(Exception):
-    """Another process answers to the name already."""
+    """Another process answers to the name already, or this user may not."""
 
 
 def nothing_changed() -> None:
@@ -116,13 +122,23 @@ async def export(
         guard or (Polkit(bus) if on_system_bus else SameUser(bus)),
         changed,
     )
-    await exported.refresh()  # before anybody can ask
-    bus.add_message_handler(exported.take)
-    taken = await bus.request_name(SERVICE, NameFlag.DO_NOT_QUEUE)
-    if taken not in (RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER):
+    try:
+        await exported.refresh()  # before anybody can ask
+        bus.add_message_handler(exported.take)
+        await _take_name(bus)
+    except BaseException:
         exported.close()
-        raise NameTaken(f"another process is '{SERVICE}' on this bus already; end that one first")
+        raise
     return exported
+
+
+async def _take_name(bus: MessageBus) -> None:
+    try:
+        taken = await bus.request_name(SERVICE, NameFlag.DO_NOT_QUEUE)
+    except DBusError as err:
+        raise NameTaken(f"the bus does not let this user be '{SERVICE}': {err}") from err
+    if taken not in (RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER):
+        raise NameTaken(f"another process is '{SERVICE}' on this bus already; end that one first")
 
 
 class Exported:
@@ -135,7 +151,6 @@ class Exported:
         self._desk = desk
         self._guard = guard
         self._changed = changed
-        self._version = version("guestwake")
         self._told: dict[str, Values] = {}  # by UUID
         self._looks = 0
         self._looking = asyncio.Lock()
@@ -290,7 +305,7 @@ class Exported:
 
     def _values(self, interface: Interface, workspace: Workspace | None) -> Values:
         if interface is MANAGER:
-            return {"Version": self._version, "Workspaces": list(map(path_of, self._told))}
+            return {"Version": VERSION, "Workspaces": list(map(path_of, self._told))}
         if interface is WORKSPACE and workspace is not None:
             try:
                 return self._told[workspace.uuid]
