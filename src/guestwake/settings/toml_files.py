@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,8 +61,13 @@ class TomlFiles:
         return parts + (_read_layer(place) if place else [])
 
     def signature(self) -> object:
-        places = [self._place(layer) for layer in Layer]
-        return [_signature(place) for place in places if place]
+        return [_signature(place) for place in self._places]
+
+    @cached_property
+    def _places(self) -> list[_Place]:
+        """For where they are, which stays so; whose they must be is asked anew by who reads."""
+        places = (self._place(layer) for layer in Layer)
+        return [place for place in places if place]
 
     def _place(self, layer: Layer) -> _Place | None:
         paths, owner = self._paths, self._owner
