@@ -51,6 +51,7 @@ def dump_restart_mark(mark: RestartMark) -> str:
     return json.dumps(_plain(mark), separators=(",", ":"), sort_keys=True)
 
 
+@lru_cache(maxsize=256)
 def load_restart_mark(text: str) -> RestartMark:
     """Raises RecordError as `load_run` does."""
     return _loaded(RestartMark, text, "a restart mark")
@@ -60,6 +61,7 @@ def dump_prompt(prompt: Prompt) -> str:
     return json.dumps(_plain(prompt), separators=(",", ":"), sort_keys=True)
 
 
+@lru_cache(maxsize=256)
 def load_prompt(text: str) -> Prompt:
     """Raises RecordError as `load_run` does."""
     return _loaded(Prompt, text, "a prompt")
