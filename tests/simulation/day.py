@@ -31,6 +31,7 @@ class Day(World):
     def __init__(self, folder: Path, start: str = "2026-03-10 00:00", zone: str = "UTC") -> None:
         self.zone = ZoneInfo(zone)
         self._general = False
+        self._uuids: dict[str, str] = {}
         super().__init__(folder, datetime.fromisoformat(start).replace(tzinfo=self.zone))
 
     killed = Killed()  # for who raises it at a point
@@ -58,7 +59,9 @@ class Day(World):
             self.machine.deeds.clear()
         if settings or not self._general:
             self.set(name, **settings)
-        return self.office.add(name, URI, None).workspace
+        added = self.office.add(name, URI, None).workspace
+        self._uuids[name] = added.uuid
+        return added
 
     def set_for_all(self, **settings: Any) -> None:
         """Then a workspace of which nothing more is said has these, and no file of its own."""
@@ -121,7 +124,7 @@ class Day(World):
         return Journal(self.office.journal_path, readonly=True)
 
     def uuid(self, name: str) -> str:
-        return self.office.workspaces.find(name).uuid
+        return self._uuids[name]
 
     def record(self, name: str) -> WakeRun | None:
         """The run that is open."""

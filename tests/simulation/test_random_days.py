@@ -444,9 +444,9 @@ def _seeds(count: int) -> range:
     return range(int(given), int(given) + 1) if given else range(count)
 
 
-def test_random_days_keep_the_promises(folder: Path) -> None:
-    for seed in _seeds(DAYS):
-        play(seed, folder)
+@pytest.mark.parametrize("seed", _seeds(DAYS))
+def test_random_days_keep_the_promises(seed: int, folder: Path) -> None:
+    play(seed, folder)
 
 
 def test_a_deadline_a_rounding_away_is_waited_for(folder: Path) -> None:

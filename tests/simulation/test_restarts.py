@@ -264,7 +264,7 @@ def test_a_flood_costs_a_look_a_second_and_delays_nobody(day: Day) -> None:
 
     def flood() -> None:
         if day.power("liar") is Power.RUNNING:
-            day.service("liar").says(b"\x1e{}\n" * 1000)
+            day.service("liar").says((b"\x1e{" + 60 * b" " + b"}\n") * 1000)
             day.later(0.25, flood)
 
     day.later(3 * 3600 + 60, flood)

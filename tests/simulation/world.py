@@ -126,13 +126,16 @@ class WatchedJournal(Journal):
         world.point("open journal")
         super().__init__(path, readonly=readonly)
         self._db.execute("PRAGMA busy_timeout = 0")
+        self._read_only = False
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         self._world.count_turn()
         self._world.point("before turn")
         read_only = self._world.journal_fault == "read-only"
-        self._db.execute(f"PRAGMA query_only = {read_only:d}")
+        if read_only is not self._read_only:
+            self._db.execute(f"PRAGMA query_only = {read_only:d}")
+            self._read_only = read_only
         with self._no_room() if self._world.journal_fault == "full" else _as_is(), super().turn():
             yield
             self._world.point("before commit")
