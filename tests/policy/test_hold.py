@@ -34,7 +34,7 @@ IN_USE = sets(holds=("alice",))
 NOT_IN_USE = sets(holds=())
 REPORTS = {"reporter": Reporter.FRESH}
 INSTALLING = {"reporter": Reporter.FRESH, "busy": True}
-RESTART_REQUIRED = {"reporter": Reporter.FRESH, "restart": Restart.REQUIRED}
+RESTART_REQUIRED = {"reporter": Reporter.FRESH, "restart": Restart.REQUIRED, "busy": False}
 SHUTDOWN = {"close_action": CloseAction.SHUTDOWN}
 TURN_OFF = {"close_action": CloseAction.TURN_OFF}
 
@@ -743,6 +743,22 @@ RESTARTED: list[tuple[str, Callable[[], Night], int]] = [
 )
 def test_restart(night: Callable[[], Night], count: int) -> None:
     assert len(restarts(night())) == count
+
+
+def test_where_nobody_can_tell_whether_it_installs_a_restart_comes_late() -> None:
+    """As by qemu-guest-agent alone: apt asks for a restart long before it has ended."""
+    night = required(busy=None, task_timeout=10 * MINUTE)
+    night.until(39)
+    assert Verb.RESTART not in night.verbs
+    night.until(42)
+    assert Verb.RESTART in night.verbs
+
+
+@pytest.mark.parametrize("sure", [{"nothing_left": True}, {"agreed": True}, {"busy": False}])
+def test_with_nothing_left_or_as_was_agreed_it_comes_at_once(sure: dict[str, object]) -> None:
+    night = required(**{"busy": None, "task_timeout": 10 * MINUTE, **sure})
+    night.until(2)
+    assert Verb.RESTART in night.verbs
 
 
 @pytest.mark.parametrize(

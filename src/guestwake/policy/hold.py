@@ -27,7 +27,7 @@ from guestwake.policy.common import (
 )
 from guestwake.policy.in_use import VIEWER_COUNTS_AFTER
 from guestwake.policy.limits import Limits, RestartInWindow
-from guestwake.policy.run import Facts, Phase, Restart, Step, WakeRun, Why
+from guestwake.policy.run import Facts, GuestReport, Phase, Restart, Step, WakeRun, Why
 from guestwake.policy.window import Schedule
 from guestwake.policy.words import Now, Power, StoppedBy, Verb
 
@@ -175,7 +175,11 @@ def _after_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step
 def _may_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
     """Section 6. Never twice within the hour, never over anybody's work who has not agreed."""
     guest = facts.guest
-    if guest is None or guest.restart is not Restart.REQUIRED or guest.busy:
+    if (
+        guest is None
+        or guest.restart is not Restart.REQUIRED
+        or _may_install(run, facts, guest, limits, now)
+    ):
         return False
     recent = run.restarted is not None and -run.restarted.left(now) < RESTART_PAUSE
     if run.boot_id_before or recent or run.restarts >= RESTARTS_MAX:
@@ -192,6 +196,14 @@ def _may_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
     if work_at_risk(run, facts, now) and not idle_too:
         return False
     return run.ends.left(now) >= limits.task_timeout
+
+
+def _may_install(run: WakeRun, facts: Facts, guest: GuestReport, limits: Limits, now: Now) -> bool:
+    """A restart is asked for in the middle of an installation. Where the guest cannot tell whether
+    that has ended, it is given the window but for twice TaskTimeout."""
+    if guest.busy is None and not guest.nothing_left and not facts.agreed:
+        return run.ends.left(now) > 2 * limits.task_timeout
+    return guest.busy is True
 
 
 def _restart(run: WakeRun, facts: Facts, now: Now) -> Step:
