@@ -202,8 +202,8 @@ OF_WHY: Mapping[Why, Event] = {
         _INFORMATION,
         "{name} needs a restart for its updates; it waits.",
         "It is installing, or cannot tell and the window is not near its end, or somebody uses it, "
-        "or somebody's work is at risk, or the window is too short for it, or RestartInWindow is 0, "
-        "or it was restarted within the hour, or twice in this window.",
+        "or somebody's work is at risk, or the window is too short for it, or RestartInWindow is "
+        "0, or it was restarted within the hour, or twice in this window.",
         "'guestwake status' names who is signed in and what asks for it. It is looked at again, "
         "and in the next window too.",
         once=True,
