@@ -75,7 +75,7 @@ polkit says of these actions, whose defaults are in `/usr/share/polkit-1/actions
   (`busctl --allow-interactive-authorization=yes`, the default there and in `guestwake`), and counts
   for a few minutes. The call waits for two; without it the error is `NeedsAuthentication`.
 - polkit is told `workspace`, `uuid` and `owner`, for rules of your own. This one, in
-  `/etc/polkit-1/rules.d/50-guestwake.rules`, gives the group `operators` all but one workspace:
+  `/etc/polkit-1/rules.d/40-operators.rules`, gives the group `operators` all but one workspace:
 
 ```
 polkit.addRule(function (action, subject) {
