@@ -87,6 +87,10 @@ ROOMS = (
         "guestwake.edges.dbus_bus",
         (*EDGES, *BUILDER, *KEEPERS, "guestwake.hosts.message_bus"),
     ),
+    *(
+        Room(f"guestwake.edges.{name}", (*EDGES, *BUILDER, *KEEPERS, "guestwake.hosts.message_bus"))
+        for name in ("agent", "dbus_agent")
+    ),
     Room(
         "guestwake.edges",
         (

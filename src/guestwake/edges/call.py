@@ -77,6 +77,11 @@ def _called(arguments: Namespace, build: Build) -> Exit:
         from guestwake.edges.completion import completion
 
         return completion(arguments.shell)
+    if arguments.command == "agent":
+        from guestwake.edges.agent import agent
+
+        gc.enable()
+        return agent(arguments)
     paths = _paths(arguments.root)
     if paths.euid == 0 and paths.root is None:
         from guestwake.edges.as_service import AS_ROOT, as_service

@@ -183,6 +183,14 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _agent(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="print what is asked and end: for a terminal without a desktop",
+    )
+
+
 def _workspace(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     parser.add_argument(
         "workspace",
@@ -423,6 +431,15 @@ COMMANDS = (
         "updates need when their owner logs on, and answers on D-Bus. 'guestwake service install' "
         "has systemd run it. Where no systemd runs it keeps the time itself.",
         _serve,
+    ),
+    Command(
+        "agent",
+        "asks the user of a desktop about restarts",
+        "Shows what the resident service asks of this user as notifications of their desktop: "
+        "whether a guest whose updates need a restart is restarted now or later, and the notice "
+        "when it will be. The host's service and the user's own are listened to. One agent runs "
+        "in each session, from the user's unit guestwake-agent.service.",
+        _agent,
     ),
     Command(
         "completion",

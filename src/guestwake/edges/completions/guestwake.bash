@@ -8,7 +8,7 @@
 _shtab_guestwake_workspace_channel_subparsers=(add remove)
 _shtab_guestwake_workspace_subparsers=(add remove list channel)
 _shtab_guestwake_settings_subparsers=(show check)
-_shtab_guestwake_subparsers=(workspace wake restart postpone skip pause resume hold plan status history settings events serve completion)
+_shtab_guestwake_subparsers=(workspace wake restart postpone skip pause resume hold plan status history settings events serve agent completion)
 
 _shtab_guestwake_workspace_add_option_strings=(-h --help --uri --owner --system --root --log-level -v --verbose)
 _shtab_guestwake_workspace_remove_option_strings=(-h --help --root --log-level -v --verbose)
@@ -32,6 +32,7 @@ _shtab_guestwake_settings_check_option_strings=(-h --help --json --root --log-le
 _shtab_guestwake_settings_option_strings=(-h --help --root --log-level -v --verbose)
 _shtab_guestwake_events_option_strings=(-h --help --happened --json --root --log-level -v --verbose)
 _shtab_guestwake_serve_option_strings=(-h --help --no-bus --root --log-level -v --verbose)
+_shtab_guestwake_agent_option_strings=(-h --help --once --root --log-level -v --verbose)
 _shtab_guestwake_completion_option_strings=(-h --help --root --log-level -v --verbose)
 _shtab_guestwake_option_strings=(-h --help --root --log-level -v --verbose --version)
 
@@ -57,6 +58,7 @@ _shtab_guestwake_settings_check___root_COMPGEN=_shtab_compgen_dirs
 _shtab_guestwake_settings___root_COMPGEN=_shtab_compgen_dirs
 _shtab_guestwake_events___root_COMPGEN=_shtab_compgen_dirs
 _shtab_guestwake_serve___root_COMPGEN=_shtab_compgen_dirs
+_shtab_guestwake_agent___root_COMPGEN=_shtab_compgen_dirs
 _shtab_guestwake_completion___root_COMPGEN=_shtab_compgen_dirs
 _shtab_guestwake___root_COMPGEN=_shtab_compgen_dirs
 
@@ -85,9 +87,10 @@ _shtab_guestwake_settings_pos_0_choices=(show check)
 _shtab_guestwake_settings___log_level_choices=(error warning info debug)
 _shtab_guestwake_events___log_level_choices=(error warning info debug)
 _shtab_guestwake_serve___log_level_choices=(error warning info debug)
+_shtab_guestwake_agent___log_level_choices=(error warning info debug)
 _shtab_guestwake_completion_pos_0_choices=(bash zsh fish)
 _shtab_guestwake_completion___log_level_choices=(error warning info debug)
-_shtab_guestwake_pos_0_choices=(workspace wake restart postpone skip pause resume hold plan status history settings events serve completion)
+_shtab_guestwake_pos_0_choices=(workspace wake restart postpone skip pause resume hold plan status history settings events serve agent completion)
 _shtab_guestwake___log_level_choices=(error warning info debug)
 
 _shtab_guestwake_workspace_add__h_nargs=0
@@ -195,6 +198,11 @@ _shtab_guestwake_serve___help_nargs=0
 _shtab_guestwake_serve___no_bus_nargs=0
 _shtab_guestwake_serve__v_nargs=0
 _shtab_guestwake_serve___verbose_nargs=0
+_shtab_guestwake_agent__h_nargs=0
+_shtab_guestwake_agent___help_nargs=0
+_shtab_guestwake_agent___once_nargs=0
+_shtab_guestwake_agent__v_nargs=0
+_shtab_guestwake_agent___verbose_nargs=0
 _shtab_guestwake_completion__h_nargs=0
 _shtab_guestwake_completion___help_nargs=0
 _shtab_guestwake_completion__v_nargs=0

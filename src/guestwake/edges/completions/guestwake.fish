@@ -50,7 +50,7 @@ function _shtab_guestwake_using
   test "$_shtab_guestwake_cmdpath" = "$argv"
 end
 
-set -g _shtab_guestwake_commands workspace 'workspace add' 'workspace remove' 'workspace list' 'workspace channel' 'workspace channel add' 'workspace channel remove' wake restart postpone skip pause resume hold plan status history settings 'settings show' 'settings check' events serve completion
+set -g _shtab_guestwake_commands workspace 'workspace add' 'workspace remove' 'workspace list' 'workspace channel' 'workspace channel add' 'workspace channel remove' wake restart postpone skip pause resume hold plan status history settings 'settings show' 'settings check' events serve agent completion
 set -g _shtab_guestwake_opts_with_value --days --duration --for --from --happened --log-level --owner --reason --root --set --until --uri
 
 complete -c guestwake -e
@@ -194,6 +194,12 @@ complete -c guestwake -n '_shtab_guestwake_using serve' -l no-bus -d 'neither an
 complete -c guestwake -n '_shtab_guestwake_using serve' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
 complete -c guestwake -n '_shtab_guestwake_using serve' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
 complete -c guestwake -n '_shtab_guestwake_using serve' -s v -l verbose -d 'the same as --log-level debug'
+complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a agent -d 'Shows what the resident service asks of this user as notifications of their desktop: whether a guest whose updates need a restart is restarted now or later, and the notice when it will be. The host'"'"'s service and the user'"'"'s own are listened to. One agent runs in each session, from the user'"'"'s unit guestwake-agent.service.'
+complete -c guestwake -n '_shtab_guestwake_using agent' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using agent' -l once -d 'print what is asked and end: for a terminal without a desktop'
+complete -c guestwake -n '_shtab_guestwake_using agent' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
+complete -c guestwake -n '_shtab_guestwake_using agent' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
+complete -c guestwake -n '_shtab_guestwake_using agent' -s v -l verbose -d 'the same as --log-level debug'
 complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a completion -d 'Prints a script for the shell named. For bash: guestwake completion bash > /etc/bash_completion.d/guestwake'
 complete -c guestwake -n '_shtab_guestwake_using completion' -s h -l help -d 'show this help message and exit'
 complete -c guestwake -n '_shtab_guestwake_using completion' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'

@@ -10,6 +10,7 @@
 
 _shtab_guestwake_commands() {
   local _commands=(
+    agent:'Shows what the resident service asks of this user as notifications of their desktop: whether a guest whose updates need a restart is restarted now or later, and the notice when it will be. The host'"'"'s service and the user'"'"'s own are listened to. One agent runs in each session, from the user'"'"'s unit guestwake-agent.service.'
     completion:'Prints a script for the shell named. For bash: guestwake completion bash > /etc/bash_completion.d/guestwake'
     events:'Shows the catalogue of events, each with its cause and remedy; with --happened the last 100 that were recorded.'
     history:'Lists the last 50 wake runs.'
@@ -65,6 +66,17 @@ _shtab_guestwake_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_guestwake_defaults_added=0
+
+_shtab_guestwake_agent_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--once[print what is asked and end\: for a terminal without a desktop]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_agent_defaults_added=0
 
 _shtab_guestwake_completion_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -354,6 +366,7 @@ _shtab_guestwake() {
       (( CURRENT += 1 ))
       curcontext="${curcontext%:*:*}:_shtab_guestwake-$line[1]:"
       case $line[1] in
+        agent) _arguments -C -s $_shtab_guestwake_agent_options ;;
         completion) _arguments -C -s $_shtab_guestwake_completion_options ;;
         events) _arguments -C -s $_shtab_guestwake_events_options ;;
         history) _arguments -C -s $_shtab_guestwake_history_options ;;
