@@ -72,6 +72,9 @@ from guestwake_wire import __version__
 if TYPE_CHECKING:
     from guestwake.hosts.linux_events import LinuxEvents
 
+if TYPE_CHECKING:
+    from guestwake.schedulers.systemd_install import Installation
+
 log = logging.getLogger(__name__)
 
 VERSION = __version__
@@ -185,6 +188,17 @@ class Application:
         from guestwake.schedulers.systemd import scheduler
 
         return scheduler(self.paths)
+
+    def installation(self) -> Installation:
+        """Of the service, for the host or for an ordinary user. Raises PathsError."""
+        if self.paths.root is not None:
+            raise PathsError(
+                "a service is for the real system: leave out --root, and unset GUESTWAKE_ROOT"
+            )
+        from guestwake.schedulers.systemd import manager_of
+        from guestwake.schedulers.systemd_install import Installation
+
+        return Installation(manager_of(self.paths))
 
     @property
     def journal_path(self) -> Path:

@@ -79,11 +79,15 @@ class Runs(Protocol):
     def user(self) -> str | None: ...
 
 
+def manager_of(how: Runs) -> Manager:
+    if how.user is None:
+        return Manager.of_system()
+    return Manager.of_user(os.environ, Path.home())
+
+
 def scheduler(how: Runs) -> SystemdScheduler | None:
     """None: nothing here keeps timers, and the log says why."""
-    is_of_user = how.user is not None
-    manager = Manager.of_user(os.environ, Path.home()) if is_of_user else Manager.of_system()
-    found = SystemdScheduler(manager)
+    found = SystemdScheduler(manager_of(how))
     if (why := found.why_not()) is not None:
         log.info("no timers are kept: %s", why)
         return None

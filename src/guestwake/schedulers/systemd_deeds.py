@@ -46,8 +46,8 @@ class Deeds:
         self._systemctl("start", "--no-block", service_name(workspace))
 
 
-def systemctl(*manager: str) -> Systemctl:
-    """`manager`: options that say which systemd is meant."""
+def systemctl(*manager: str, patience: float = _PATIENCE) -> Systemctl:
+    """`manager`: options that say which systemd is meant. `patience`: seconds for one call."""
 
     def call(*words: str, fails: bool = True) -> str:
         """`fails`: whether it matters that it did."""
@@ -59,7 +59,7 @@ def systemctl(*manager: str) -> Systemctl:
                 capture_output=True,
                 text=True,
                 errors="replace",
-                timeout=_PATIENCE,
+                timeout=patience,
                 env={**os.environ, "LC_ALL": "C"},
                 check=False,
             )
