@@ -50,7 +50,8 @@ class Watches(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         if event.event_type in _NO_CHANGE:
             return
-        paths = (str(event.src_path), str(event.dest_path))
+        # Only a move has the second, with watchdog 2.2, which is Debian 12's.
+        paths = (str(event.src_path), str(getattr(event, "dest_path", "")))
         if any(_touches(path, wanted) for path in paths if path for wanted in self._wanted):
             self._heard()
 
