@@ -52,6 +52,19 @@ def test_zypper_tells_what_it_installed(guest: Guest) -> None:
     assert told == [("amarok", "1.4.10-100.pm.1"), ("amarok-yauap", "1.4.10-25")]
 
 
+def test_what_dnf_began_and_did_not_install_is_not_told(guest: Guest) -> None:
+    """It logs a package when it opens it; then its %pre failed. A %post that fails is too late."""
+    guest.write("/var/log/dnf.rpm.log", (RECORDED / "dnf.rpm.log-failed").read_text())
+    told = [(one.name, one.version) for one in dnf.client(guest.view()).installed]
+    assert told == [("beta", "3-2"), ("alpha", "3-1"), ("beta", "2-2")]
+
+
+def test_what_zypper_did_not_install_is_not_told(guest: Guest) -> None:
+    guest.write("/var/log/zypp/history", (RECORDED / "zypp-history-failed").read_text())
+    told = [(one.name, one.version) for one in zypper.client(guest.view()).installed]
+    assert told == [("alpha", "4-1")]
+
+
 def test_a_long_log_is_cut_and_counted(guest: Guest) -> None:
     many = ", ".join(f"package{number}:amd64 (1, 2)" for number in range(100))
     guest.write("/var/log/apt/history.log", f"Upgrade: {many}\nEnd-Date: 2026-06-24  14:36:25\n")

@@ -7,7 +7,7 @@ found nothing from one that could not reach its mirrors, and the exit code of it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from guestwake_guest.times import unix_seconds
 from guestwake_guest.update_clients import rpm, units
@@ -49,15 +49,33 @@ def wanted_units(view: View) -> tuple[str, ...]:
 # `Upgrade` and `Install` name the new package; `Upgraded` the one that went.
 _LINE = re.compile(r"(\S+) \S+ (?:Install|Installed|Upgrade|Reinstall|Downgrade): (\S+)")
 _PACKAGE = re.compile(r"(.+)-([^-]+-[^-]+)\.[^.]+")  # name-version-release.architecture
+# Written when a package is opened, so of one that then failed as well: this follows.
+_FAILED = re.compile(
+    r"\S+ ERROR Error (?:in PREIN scriptlet in|unpacking|in cpio payload of) rpm package (\S+)"
+)
 
 
-def _parsed(log: str) -> Iterator[Installed]:
+def _parsed(log: str) -> Iterable[Installed]:
+    done: list[tuple[str, Installed]] = []
     for line in log.splitlines():
+        failed = _FAILED.match(line)
+        if failed:
+            _take_back(done, failed[1])
         found = _LINE.match(line)
         package = _PACKAGE.fullmatch(found[2]) if found else None
         at = unix_seconds(found[1]) if found else None
-        if package and at is not None:
-            yield installed(package[1], package[2], at)
+        if found and package and at is not None:
+            done.append((found[2], installed(package[1], package[2], at)))
+    return [one for _, one in done]
+
+
+def _take_back(done: list[tuple[str, Installed]], failed: str) -> None:
+    """The last of this name, or of this name with its version."""
+    for place in reversed(range(len(done))):
+        full, one = done[place]
+        if failed in (full, one.name):
+            del done[place]
+            return
 
 
 _HISTORY = Log("/var/log/dnf.rpm.log", _parsed)
