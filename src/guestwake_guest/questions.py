@@ -20,10 +20,12 @@ PAUSE = 1.0  # between two askings of the same
 APART_PAUSE = 600.0
 _SYSTEMD_RUN = "/usr/bin/systemd-run"
 _APART = (
-    *("--quiet", "--pipe", "--wait", "--collect", "--setenv=LC_ALL=C"),
-    "--description=Is a restart required? (Guestwake)",
+    *("--quiet", "--pipe", "--wait", "--collect", "--setenv=LC_ALL=C", "--setenv=TZ=UTC"),
+    # zypper would take a lock to answer, and an update that starts meanwhile gives up.
+    "--setenv=ZYPP_READONLY_HACK=1",
+    "--description=What is left to do? (Guestwake)",
     # A yes is no failure in the journal.
-    "--property=SuccessExitStatus=1 102",
+    "--property=SuccessExitStatus=1 100 102",
     f"--property=RuntimeMaxSec={APART_SECONDS_MAX:.0f}",
     "--property=PrivateNetwork=yes",
     "--property=NoNewPrivileges=yes",
@@ -39,8 +41,11 @@ class Question(NamedTuple):
 
 
 class Answer(NamedTuple):
+    """`mark`: how things were when it was asked."""
+
     code: int
     text: str
+    mark: Hashable = None
 
 
 class _Asked:
@@ -72,6 +77,11 @@ class Questions:
             self._start(question, asked, mark)
         return asked.answer
 
+    def ask_now(self, question: Question, mark: Hashable) -> Answer | None:
+        """None as well: what it depends on is no longer as it was when it was answered."""
+        answer = self.ask(question, mark)
+        return answer if answer and answer.mark == mark else None
+
     def under_way(self, *, apart: bool) -> bool:
         """Without the costly ones, unless `apart`."""
         return any(one.under_way and (apart or not one.apart) for one in self._asked.values())
@@ -91,7 +101,7 @@ class Questions:
     def _start(self, question: Question, asked: _Asked, mark: Hashable) -> None:
         def ended(code: int, text: str) -> None:
             asked.under_way = False
-            asked.answer = Answer(code, text) if code >= 0 else None
+            asked.answer = Answer(code, text, mark) if code >= 0 else None
 
         now = asked.at = self._system.elapsed()
         asked.mark = mark

@@ -8,6 +8,10 @@ import time
 
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ]+(\d\d):(\d\d):(\d\d)(?:[.,]\d+)?(Z|[+-]\d{4})?")
 
+# As strftime's %c has it where the language is C.
+_ASCTIME = re.compile(r"\w{3} (\w{3}) +(\d+) (\d\d):(\d\d):(\d\d) (\d{4})")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
 
 def unix_seconds(text: str) -> int | None:
     """Of the time that `text` begins with; without a zone it is local. None: it is no time."""
@@ -20,6 +24,15 @@ def unix_seconds(text: str) -> int | None:
         return _utc(*parts) - _offset(zone) if zone else int(time.mktime((*parts, 0, 0, -1)))  # type: ignore[arg-type]
     except (ValueError, OverflowError):
         return None
+
+
+def asctime_seconds(text: str) -> int | None:
+    """Of `Wed Nov 25 09:18:43 2026`, in UTC. None: it is no time."""
+    found = _ASCTIME.fullmatch(text)
+    if not found or found[1] not in _MONTHS:
+        return None
+    day, hour, minute, second, year = map(int, found.groups()[1:])
+    return _utc(year, _MONTHS.index(found[1]) + 1, day, hour, minute, second)
 
 
 def _offset(zone: str) -> int:

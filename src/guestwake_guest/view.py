@@ -24,3 +24,9 @@ class View(NamedTuple):
     system: System
     questions: Questions
     window_since: Optional[float] = None
+
+    def in_window(self, at: float | None) -> bool:
+        """Was that, by the wall clock, since the window that is open now was opened?"""
+        if at is None or self.window_since is None:
+            return False
+        return self.window_since <= at <= self.system.wall()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 
 from guestwake_guest.system import System
 from guestwake_guest.update_clients import locks, units
+from guestwake_guest.view import View
 from guestwake_wire.messages import ClientState
 
 _FOLDERS = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
@@ -13,12 +14,15 @@ _FILES = ("rpmdb.sqlite", "Packages.db", "Packages")
 LOCKS = tuple(f"{folder}/.rpm.lock" for folder in _FOLDERS)
 
 
-def state(system: System, services: Iterable[str]) -> ClientState:
-    """Of a client that has no proof for "nothing left"."""
-    locked = locks.held(system, LOCKS)
-    if locked or units.one_runs(system, services):
+def state(view: View, services: Iterable[str], nothing_left: Callable[[View], bool]) -> ClientState:
+    """`nothing_left` is asked in a window alone: outside it nobody wants to know."""
+    locked = locks.held(view.system, LOCKS)
+    if locked or units.one_runs(view.system, services):
         return ClientState.BUSY
-    return ClientState.UNKNOWN if locked is None else ClientState.IDLE
+    if locked is None:
+        return ClientState.UNKNOWN
+    done = view.window_since is not None and nothing_left(view)
+    return ClientState.NOTHING_LEFT if done else ClientState.IDLE
 
 
 def package_database(system: System) -> Hashable:
