@@ -15,9 +15,6 @@ from typing import Protocol
 
 from guestwake.paths import SERVICE_USER, Paths
 
-# What is root's to do.
-AS_ROOT = ("service install", "service remove")
-
 _PR_SET_KEEPCAPS = 8
 _VERSION = 0x20080522
 _CAP_DAC_READ_SEARCH = 1 << 2

@@ -33,6 +33,8 @@ REPORTING = (
     "settings check",
     "events",
 )
+# What root does as root.
+SERVICE = ("service install", "service remove")
 
 
 def call(words: Sequence[str], build: Build | None = None) -> int:
@@ -83,15 +85,19 @@ def _called(arguments: Namespace, build: Build) -> Exit:
         gc.enable()
         return agent(arguments)
     paths = _paths(arguments.root)
-    if paths.euid == 0 and paths.root is None:
-        from guestwake.edges.as_service import AS_ROOT, as_service
+    if paths.euid == 0 and paths.root is None and arguments.command not in SERVICE:
+        from guestwake.edges.as_service import as_service
 
-        paths = paths if arguments.command in AS_ROOT else as_service(paths)
+        paths = as_service(paths)
     if arguments.command in REPORTING:
         from guestwake.edges import reporting
 
         return reporting.run(arguments, paths)
     gc.enable()
+    if arguments.command in SERVICE:
+        from guestwake.edges import service
+
+        return service.run(arguments, build(paths))
     from guestwake.edges import acting
     from guestwake.workspaces import UnknownWorkspace
 
@@ -148,6 +154,7 @@ def _code(err: Exception) -> Exit:
     from guestwake.hypervisors.api import HypervisorError
     from guestwake.journal_file import JournalError
     from guestwake.locks import AlreadyRunning
+    from guestwake.schedulers.api import SchedulerError
     from guestwake.settings import SettingsError
     from guestwake.workspaces import WorkspaceError
 
@@ -157,6 +164,7 @@ def _code(err: Exception) -> Exit:
         (AlreadyRunning, Exit.ALREADY_RUNNING),
         (HypervisorError, Exit.HYPERVISOR),
         (HostRefused, Exit.HOST_REFUSED),
+        (SchedulerError, Exit.NOT_INSTALLED),
         ((JournalError, OSError), Exit.JOURNAL),
     )
     return next((code for kinds, code in table if isinstance(err, kinds)), Exit.UNEXPECTED)

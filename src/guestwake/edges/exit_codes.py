@@ -47,6 +47,7 @@ class Exit(IntEnum):
     ATTENTION = (14, "`status --check` found something that needs attention")
     NOT_RESTARTED = (16, "the guest was to be restarted and did not; it still needs to be")
     HOST_REFUSED = (17, "the host's Guestwake refused it to this user, or did not answer")
+    NOT_INSTALLED = (18, "the service could not be installed, or not be removed, or not all of it")
     STOPPED = (15, "stopped by a signal; what had been woken was put back, or is on record")
 
 

@@ -191,6 +191,15 @@ def _agent(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _service_install(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--linger",
+        action="store_true",
+        help="of an ordinary user: have systemd run it also while the user is logged off",
+    )
+    _json(parser)
+
+
 def _workspace(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     parser.add_argument(
         "workspace",
@@ -304,6 +313,7 @@ def _completion(parser: argparse.ArgumentParser) -> None:
 GROUPS = {
     "workspace": "which VMs Guestwake looks after",
     "workspace channel": "the way to the Guest Update Service inside a VM's guest",
+    "service": "the resident service, run by systemd",
     "settings": "what counts, where it comes from, and what is wrong with it",
 }
 COMMANDS = (
@@ -440,6 +450,22 @@ COMMANDS = (
         "when it will be. The host's service and the user's own are listened to. One agent runs "
         "in each session, from the user's unit guestwake-agent.service.",
         _agent,
+    ),
+    Command(
+        "service install",
+        "have systemd run the resident service",
+        "As root: writes the units of the host's service, makes the user 'guestwake' that it runs "
+        "as, enables and starts it. As an ordinary user: the same for one's own VMs, in one's own "
+        "systemd. Files that a package has brought are left as they are, and only enabled.",
+        _service_install,
+    ),
+    Command(
+        "service remove",
+        "undo that",
+        "Ends the service and the runs that are under way, which put back first; removes the "
+        "timers, and what 'guestwake service install' has written. Settings, workspaces and their "
+        "history stay.",
+        _json,
     ),
     Command(
         "completion",

@@ -50,7 +50,7 @@ function _shtab_guestwake_using
   test "$_shtab_guestwake_cmdpath" = "$argv"
 end
 
-set -g _shtab_guestwake_commands workspace 'workspace add' 'workspace remove' 'workspace list' 'workspace channel' 'workspace channel add' 'workspace channel remove' wake restart postpone skip pause resume hold plan status history settings 'settings show' 'settings check' events serve agent completion
+set -g _shtab_guestwake_commands workspace 'workspace add' 'workspace remove' 'workspace list' 'workspace channel' 'workspace channel add' 'workspace channel remove' wake restart postpone skip pause resume hold plan status history settings 'settings show' 'settings check' events serve agent service 'service install' 'service remove' completion
 set -g _shtab_guestwake_opts_with_value --days --duration --for --from --happened --log-level --owner --reason --root --set --until --uri
 
 complete -c guestwake -e
@@ -200,6 +200,24 @@ complete -c guestwake -n '_shtab_guestwake_using agent' -l once -d 'print what i
 complete -c guestwake -n '_shtab_guestwake_using agent' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
 complete -c guestwake -n '_shtab_guestwake_using agent' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
 complete -c guestwake -n '_shtab_guestwake_using agent' -s v -l verbose -d 'the same as --log-level debug'
+complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a service -d 'the resident service, run by systemd'
+complete -c guestwake -n '_shtab_guestwake_using service' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using service' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
+complete -c guestwake -n '_shtab_guestwake_using service' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
+complete -c guestwake -n '_shtab_guestwake_using service' -s v -l verbose -d 'the same as --log-level debug'
+complete -c guestwake -n '_shtab_guestwake_using service; and test $_shtab_guestwake_npos -eq 0' -a install -d 'As root: writes the units of the host'"'"'s service, makes the user '"'"'guestwake'"'"' that it runs as, enables and starts it. As an ordinary user: the same for one'"'"'s own VMs, in one'"'"'s own systemd. Files that a package has brought are left as they are, and only enabled.'
+complete -c guestwake -n '_shtab_guestwake_using service install' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using service install' -l linger -d 'of an ordinary user: have systemd run it also while the user is logged off'
+complete -c guestwake -n '_shtab_guestwake_using service install' -l json -d 'for machines; times in UTC'
+complete -c guestwake -n '_shtab_guestwake_using service install' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
+complete -c guestwake -n '_shtab_guestwake_using service install' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
+complete -c guestwake -n '_shtab_guestwake_using service install' -s v -l verbose -d 'the same as --log-level debug'
+complete -c guestwake -n '_shtab_guestwake_using service; and test $_shtab_guestwake_npos -eq 0' -a remove -d 'Ends the service and the runs that are under way, which put back first; removes the timers, and what '"'"'guestwake service install'"'"' has written. Settings, workspaces and their history stay.'
+complete -c guestwake -n '_shtab_guestwake_using service remove' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using service remove' -l json -d 'for machines; times in UTC'
+complete -c guestwake -n '_shtab_guestwake_using service remove' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
+complete -c guestwake -n '_shtab_guestwake_using service remove' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
+complete -c guestwake -n '_shtab_guestwake_using service remove' -s v -l verbose -d 'the same as --log-level debug'
 complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a completion -d 'Prints a script for the shell named. For bash: guestwake completion bash > /etc/bash_completion.d/guestwake'
 complete -c guestwake -n '_shtab_guestwake_using completion' -s h -l help -d 'show this help message and exit'
 complete -c guestwake -n '_shtab_guestwake_using completion' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'

@@ -21,6 +21,7 @@ _shtab_guestwake_commands() {
     restart:'Restarts a guest that needs it for its updates, over whatever is going on in it: who says so has saved what is open. A VM that is at rest is woken for it and put back.'
     resume:'Ends a pause. Windows that passed meanwhile are not caught up; one that is open now is joined at the next look of the timer.'
     serve:'The Guest Restart Management Service: keeps a timer for each workspace as the settings say, finishes runs that were left without their manager, sees to the restarts that updates need when their owner logs on, and answers on D-Bus. '"'"'guestwake service install'"'"' has systemd run it. Where no systemd runs it keeps the time itself.'
+    service:'the resident service, run by systemd'
     settings:'what counts, where it comes from, and what is wrong with it'
     skip:'Leaves out the next window that has not begun. Saying it twice leaves out one window.'
     status:'Shows for each workspace what is going on now, its last and its next window, and loudly what needs attention. It asks no hypervisor: what it tells is what was last recorded.'
@@ -28,6 +29,14 @@ _shtab_guestwake_commands() {
     workspace:'which VMs Guestwake looks after'
   )
   _describe 'guestwake commands' _commands
+}
+
+_shtab_guestwake_service_commands() {
+  local _commands=(
+    install:'As root: writes the units of the host'"'"'s service, makes the user '"'"'guestwake'"'"' that it runs as, enables and starts it. As an ordinary user: the same for one'"'"'s own VMs, in one'"'"'s own systemd. Files that a package has brought are left as they are, and only enabled.'
+    remove:'Ends the service and the runs that are under way, which put back first; removes the timers, and what '"'"'guestwake service install'"'"' has written. Settings, workspaces and their history stay.'
+  )
+  _describe 'guestwake service commands' _commands
 }
 
 _shtab_guestwake_settings_commands() {
@@ -197,6 +206,39 @@ _shtab_guestwake_serve_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_guestwake_serve_defaults_added=0
+
+_shtab_guestwake_service_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_service_defaults_added=0
+
+_shtab_guestwake_service_install_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--linger[of an ordinary user\: have systemd run it also while the user is logged off]"
+  "--json[for machines\; times in UTC]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_service_install_defaults_added=0
+
+_shtab_guestwake_service_remove_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[for machines\; times in UTC]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_service_remove_defaults_added=0
 
 _shtab_guestwake_settings_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -377,11 +419,36 @@ _shtab_guestwake() {
         restart) _arguments -C -s $_shtab_guestwake_restart_options ;;
         resume) _arguments -C -s $_shtab_guestwake_resume_options ;;
         serve) _arguments -C -s $_shtab_guestwake_serve_options ;;
+        service) _shtab_guestwake_service ;;
         settings) _shtab_guestwake_settings ;;
         skip) _arguments -C -s $_shtab_guestwake_skip_options ;;
         status) _arguments -C -s $_shtab_guestwake_status_options ;;
         wake) _arguments -C -s $_shtab_guestwake_wake_options ;;
         workspace) _shtab_guestwake_workspace ;;
+      esac
+  esac
+}
+
+_shtab_guestwake_service() {
+  local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->service'
+
+  # Add default positional/remainder specs only if none exist, and only once per session
+  if (( ! _shtab_guestwake_service_defaults_added )); then
+    if (( ${_shtab_guestwake_service_options[(I)${(q)one_or_more}*]} +          ${_shtab_guestwake_service_options[(I)${(q)remainder}*]} +          ${_shtab_guestwake_service_options[(I)${(q)default}]} == 0 )); then
+      _shtab_guestwake_service_options+=(': :_shtab_guestwake_service_commands' '*::: :->service')
+    fi
+    _shtab_guestwake_service_defaults_added=1
+  fi
+  _arguments -C -s $_shtab_guestwake_service_options
+
+  case $state in
+    service)
+      words=($line[1] "${words[@]}")
+      (( CURRENT += 1 ))
+      curcontext="${curcontext%:*:*}:_shtab_guestwake_service-$line[1]:"
+      case $line[1] in
+        install) _arguments -C -s $_shtab_guestwake_service_install_options ;;
+        remove) _arguments -C -s $_shtab_guestwake_service_remove_options ;;
       esac
   esac
 }
