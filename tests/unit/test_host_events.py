@@ -379,7 +379,7 @@ def test_a_bus_that_hangs_up_holds_up_nobody(tmp_path: Path, first_words: bytes)
 def test_a_bus_that_hangs_is_given_up(
     tmp_path: Path, first_words: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("guestwake.hosts.linux_events._PATIENCE", 0.1)
+    monkeypatch.setattr("guestwake.hosts.message_bus._PATIENCE", 0.1)
 
     async def story() -> None:
         pause = RecordingPause(enough=3)
