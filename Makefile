@@ -9,6 +9,9 @@ LAB := tools/without_kvm $(PYTHON)
 PREPARE := tools/bootstrap --lab && PYTHONPATH=tests $(PYTHON) -m lab.image
 PREPARE_TESTS := $(PREPARE) && PYTHONPATH=tests $(PYTHON) -m lab.host_image
 
+# Tests without a guest. Two processes share them, but for those that measure time themselves.
+FAST := -m "not full and not qemu and not host"
+
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
@@ -31,7 +34,8 @@ test-all:  ## the full matrix
 
 check:  ## lint, types and the tests that need no guest (a minute)
 	@tools/bootstrap
-	@$(PYTHON) -m pytest -m "not full and not qemu and not host"
+	@$(PYTHON) -m pytest $(FAST) -n 2 --ignore=tests/hostile --ignore=tests/contract
+	@$(PYTHON) -m pytest $(FAST) tests/hostile tests/contract
 
 bench:  ## the figures of docs/performance.md
 	@$(PREPARE)
