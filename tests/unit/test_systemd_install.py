@@ -45,6 +45,7 @@ class Scene:
             commands=COMMANDS,
             call=self.systemctl,
             run=self.run,
+            has_alarm=lambda: True,
         )
 
     def install(self, *, linger: bool = False) -> Done:

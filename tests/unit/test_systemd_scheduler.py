@@ -33,6 +33,7 @@ class Scene:
     systemctl: FakeSystemctl
     scheduler: SystemdScheduler
     now: float = 0.0
+    has_alarm: bool = True
 
     @property
     def home(self) -> Path:
@@ -69,7 +70,11 @@ def a_scene(root: Path, manager: Manager, systemctl: FakeSystemctl) -> Scene:
     deeds = Deeds(manager.folders, systemctl)
     scene = Scene(root, systemctl, None)  # type: ignore[arg-type]  # it needs the scene's time
     scene.scheduler = SystemdScheduler(
-        manager, deeds=deeds, call=systemctl, monotonic=lambda: scene.now
+        manager,
+        deeds=deeds,
+        call=systemctl,
+        has_alarm=lambda: scene.has_alarm,
+        monotonic=lambda: scene.now,
     )
     return scene
 
@@ -316,6 +321,19 @@ def test_an_old_systemd_of_a_user_is_not_asked_to_wake_the_host(tmp_path: Path) 
     assert scene.scheduler.why_no_wake() == (
         "timers of a user's own systemd wake a host only from systemd 254 on"
     )
+
+
+def test_a_host_without_an_alarm_clock_is_not_asked_to_wake(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.has_alarm = False
+    wanted = replace(TIMER, wakes_host=True)
+    for _ in (1, 2):
+        scene.scheduler.write(wanted)
+    assert scene.look(wanted) == AS_WANTED
+    assert "WakeSystem" not in scene.file.read_text()
+    (told,) = [one for one in caplog.messages if "WakeHost" in one]
+    assert told == "WakeHost has no effect: this host has no clock whose alarm wakes it"
 
 
 def test_a_newer_one_is(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 _BOOTED = Path("/run/systemd/system")
 _USER_TIMERS_WAKE = 254  # since this version they may wake a host
+_CLOCK_BOOTTIME_ALARM = 9
 _FRESH = 1.0  # seconds for which what systemd has told may be used, once for each timer
 _SYSTEM_UNITS = ("etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd")
 
@@ -103,7 +104,7 @@ class Does(Protocol):
 
 
 class SystemdScheduler:
-    """A Scheduler. `deeds`, `call` and `monotonic` are given by tests alone."""
+    """A Scheduler. All but the manager is given by tests alone."""
 
     def __init__(
         self,
@@ -111,9 +112,11 @@ class SystemdScheduler:
         *,
         deeds: Does | None = None,
         call: Systemctl | None = None,
+        has_alarm: Callable[[], bool] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._manager = manager
+        self._has_alarm = has_alarm or _has_alarm
         self._systemctl = call or systemctl(*manager.options)
         self._asks_helper = deeds is None and not manager.is_of_user and os.geteuid() != 0
         if deeds is None:
@@ -121,7 +124,8 @@ class SystemdScheduler:
             deeds = asked if self._asks_helper else own
         self._deeds = deeds
         self._told = _Told(self._systemctl, monotonic)
-        self._wakes: bool | None = None
+        self._wakes: str | bool | None = None  # True, or why not; None: not asked yet
+        self._has_told = False
 
     def why_not(self) -> str | None:
         """Why no timers can be kept here, as a sentence. None: they can. Costs a few looks at
@@ -141,11 +145,16 @@ class SystemdScheduler:
 
     def why_no_wake(self) -> str | None:
         """Why a timer cannot wake this host, as a sentence. None: nothing forbids it."""
-        if self._can_wake():
-            return None
-        return (
-            f"timers of a user's own systemd wake a host only from systemd {_USER_TIMERS_WAKE} on"
-        )
+        if self._wakes is None:
+            self._wakes = True
+            if not self._has_alarm():
+                self._wakes = "this host has no clock whose alarm wakes it"
+            elif self._manager.is_of_user and self._version() < _USER_TIMERS_WAKE:
+                self._wakes = (
+                    "timers of a user's own systemd wake a host only from systemd "
+                    f"{_USER_TIMERS_WAKE} on"
+                )
+        return None if self._wakes is True else str(self._wakes)
 
     # the protocol
 
@@ -187,16 +196,13 @@ class SystemdScheduler:
         self._deeds.start(workspace)
 
     def _possible(self, timer: Timer) -> Timer:
-        if not timer.wakes_host or self._can_wake():
+        """systemd would refuse a timer that is to wake a host and cannot."""
+        if not timer.wakes_host or (why := self.why_no_wake()) is None:
             return timer
+        if not self._has_told:
+            log.warning("WakeHost has no effect: %s", why)
+            self._has_told = True
         return replace(timer, wakes_host=False)
-
-    def _can_wake(self) -> bool:
-        if self._wakes is None:
-            self._wakes = not self._manager.is_of_user or self._version() >= _USER_TIMERS_WAKE
-            if not self._wakes:
-                log.warning("WakeHost has no effect: %s", self.why_no_wake())
-        return self._wakes
 
     def _version(self) -> int:
         found = re.match(r"systemd ([0-9]+)", self._systemctl("--version"))
@@ -255,6 +261,15 @@ def _states(shown: str) -> dict[str, _State]:
             active = told.get("ActiveState") == "active"
             found[uuid] = _State(active, is_outdated=told.get("NeedDaemonReload") == "yes")
     return found
+
+
+def _has_alarm() -> bool:
+    """The kernel has this clock where there is a real-time clock with an alarm."""
+    try:
+        time.clock_gettime(_CLOCK_BOOTTIME_ALARM)
+    except OSError:
+        return False
+    return True
 
 
 def _folder(environ: Mapping[str, str], variable: str, default: Path) -> Path:

@@ -119,6 +119,7 @@ class Installation:
         commands: Commands | None = None,
         call: Systemctl | None = None,
         run: Run | None = None,
+        has_alarm: Callable[[], bool] | None = None,
     ) -> None:
         self._manager = manager
         self._is_of_user = manager.is_of_user
@@ -129,7 +130,7 @@ class Installation:
         self._checks = commands is None
         self._systemctl = call or systemctl(*manager.options, patience=_PATIENCE)
         self._run = run or _run
-        self._scheduler = SystemdScheduler(manager, call=call)
+        self._scheduler = SystemdScheduler(manager, call=call, has_alarm=has_alarm)
 
     # what there is to be called
 
@@ -196,14 +197,24 @@ class Installation:
 
     def _files(self) -> Iterator[tuple[str, Path]]:
         for name, text in packaged():
-            if not self._is_of_user:
-                yield text, self._root / name
-            elif _content(self._root / name) == self._commands.written_into(text):
+            target = self._target(name)
+            if target is None:
+                continue
+            if self._is_of_user and _content(self._root / name) == self._commands.written_into(
+                text
+            ):
                 continue  # the host has it for all users
-            elif name.startswith(_USER_UNITS):
-                yield text, self._manager.folders.home / name.removeprefix(_USER_UNITS)
-            elif name.startswith(_USER_BUS):
-                yield text, self._data / "dbus-1/services" / name.removeprefix(_USER_BUS)
+            yield text, target
+
+    def _target(self, name: str) -> Path | None:
+        """Where a file of the package goes. None: it is nothing for a user."""
+        if not self._is_of_user:
+            return self._root / name
+        if name.startswith(_USER_UNITS):
+            return self._manager.folders.home / name.removeprefix(_USER_UNITS)
+        if name.startswith(_USER_BUS):
+            return self._data / "dbus-1/services" / name.removeprefix(_USER_BUS)
+        return None
 
     @property
     def _list(self) -> Path:
