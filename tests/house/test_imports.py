@@ -113,10 +113,15 @@ ROOMS = (
 LIBRARIES = {
     "libvirt": ("guestwake.hypervisors.libvirt*",),
     "libvirt_qemu": ("guestwake.hypervisors.libvirt*",),
-    "jeepney": ("guestwake.hosts.dbus_wire", "guestwake.edges.remote_wire"),
+    "jeepney": (
+        "guestwake.hosts.dbus_wire",
+        "guestwake.hosts.message_bytes",
+        "guestwake.edges.remote_wire",
+    ),
     "dbus_fast": (
         "guestwake.hosts.linux_events",
         "guestwake.hosts.message_bus",
+        "guestwake.hosts.message_bytes",
         "guestwake.edges.dbus_*",
     ),
     "watchdog": ("guestwake.edges.watch",),

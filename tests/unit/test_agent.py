@@ -19,7 +19,6 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from dbus_fast.aio import MessageBus
 from dbus_world import CALLER, ME, OTHER_UUID, UUID, DbusWorld, Service, dbus_world
 from fake_bus import CONFIG, Bus, bus_daemon
 from fake_notifications import DESKTOP, EXPIRED, NAME, PATH, FakeNotifications
@@ -33,6 +32,7 @@ from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-unty
 from guestwake.edges.agent import addresses
 from guestwake.edges.agent_prompts import Asked, Board, as_text, asked_of, notification
 from guestwake.edges.dbus_agent import Agent, AgentThere
+from guestwake.hosts.message_bus import connected
 from guestwake.policy import prompt as prompts
 from guestwake.policy.prompt import Answer, Prompt
 from guestwake.policy.restart import MarkedReason, RestartMark
@@ -87,12 +87,8 @@ class RunningAgent:
         assert task is not None
         self._task = task
         self._ready.set()
-        bus = await MessageBus(bus_address=self.session).connect()
-        try:
+        async with connected(self.session) as bus:
             await Agent(bus, ME).run(self.system)
-        finally:
-            if bus.connected:
-                bus.disconnect()
 
 
 @dataclass

@@ -101,7 +101,8 @@ async def act(bus: MessageBus, path: str, method: str) -> None:
 async def call(bus: MessageBus, message: Message, patience: float = _PATIENCE) -> Message:
     """Its answer. Raises Failed."""
     try:
-        answer = await asyncio.wait_for(bus.call(message), patience)
+        async with asyncio.timeout(patience):  # wait_for of Python 3.11 may lose a cancellation
+            answer = await bus.call(message)
     except TimeoutError as err:
         raise Failed(f"no answer within {patience:.0f} s") from err
     except (DBusError, EOFError, OSError) as err:

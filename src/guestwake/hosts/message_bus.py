@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
+from dbus_fast import Message
 from dbus_fast.aio import MessageBus
+
+from guestwake.hosts.message_bytes import is_wrong, marshalled
 
 _PATIENCE = 10.0  # seconds for one answer of the bus
 
@@ -14,6 +19,12 @@ _PATIENCE = 10.0  # seconds for one answer of the bus
 class _Bus(MessageBus):
     """dbus-fast 1.84, which is Debian 12's, never returns to the event loop when the bus hangs up
     during the greeting. Later ones do what this does."""
+
+    def __init__(self, bus_address: str) -> None:
+        super().__init__(bus_address=bus_address)
+        writer: Any = self._writer
+        if is_wrong():
+            writer.buffer_message = partial(_buffer, writer)
 
     async def _auth_readline(self) -> str:
         assert self._sock is not None
@@ -24,6 +35,11 @@ class _Bus(MessageBus):
                 raise ConnectionResetError("the bus hung up during the greeting")
             line += data
         return line[:-2].decode()
+
+
+def _buffer(writer: Any, message: Message, future: Any = None) -> None:
+    """That one takes from the right."""
+    writer.messages.appendleft((marshalled(message), [], future))
 
 
 @asynccontextmanager
