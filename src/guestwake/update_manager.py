@@ -212,13 +212,13 @@ class UpdateManager:
             log.debug("'%s' is not listened to: %s", self._workspace.name, err)
 
     def _is_time_to_ask_agent(self, now: Now) -> bool:
-        if self._agent is None or not self._office.settings().limits.ask_guest_agent:
+        if self._agent is None:
             return False
         answered = self._talk is not None and self._talk.is_answered
         if answered or self._running_since is None:
             return False
         due = max(self._running_since + AGENT_WAITS, self._agent_asked + AGENT_ASKED_EACH)
-        return now.elapsed >= due
+        return now.elapsed >= due and self._office.settings().limits.ask_guest_agent
 
     def _ask_agent(self, now: Now) -> None:
         """Raises HypervisorError."""
