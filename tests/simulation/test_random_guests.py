@@ -29,6 +29,7 @@ from guestwake.policy.restart import RestartMark
 from guestwake.policy.words import Power, Verb
 from guestwake_wire.messages import ClientState, Strength
 
+NIGHTS_IN_CHECK = 4  # in `make check`
 NIGHTS = 10  # in `make test`
 NIGHTS_FULL = 2000
 NAMES = ("alpha", "beta")
@@ -270,8 +271,14 @@ def _seeds(count: int) -> range:
     return range(int(given), int(given) + 1) if given else range(count)
 
 
-@pytest.mark.parametrize("seed", _seeds(NIGHTS))
+@pytest.mark.parametrize("seed", _seeds(NIGHTS)[:NIGHTS_IN_CHECK])
 def test_random_nights_of_guests_keep_the_promises(seed: int, folder: Path) -> None:
+    play(seed, folder)
+
+
+@pytest.mark.more
+@pytest.mark.parametrize("seed", _seeds(NIGHTS)[NIGHTS_IN_CHECK:])
+def test_more_random_nights_of_guests_keep_the_promises(seed: int, folder: Path) -> None:
     play(seed, folder)
 
 
