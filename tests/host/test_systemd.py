@@ -268,6 +268,44 @@ def test_a_user_has_it_in_their_own_systemd(lab_host: Host, anna: Session) -> No
     assert ".timer" not in left.replace(".found", "")
 
 
+VM = """
+<domain type='qemu'><name>mine</name><memory unit='MiB'>64</memory><os><type>hvm</type></os>
+<devices><emulator>/usr/bin/qemu-system-x86_64</emulator></devices></domain>
+"""
+
+
+def test_a_users_run_may_be_killed_and_the_vm_lives(lab_host: Host, anna: Session) -> None:
+    lab_host.put("/tmp/vm.xml", VM)
+    anna.run("virsh", "--connect", "qemu:///session", "define", "/tmp/vm.xml")
+    uuid = anna.run("virsh", "--connect", "qemu:///session", "domuuid", "mine").strip()
+    anna.run("guestwake", "service", "install")
+    anna.run("guestwake", "workspace", "add", "mine")
+    lab_host.run("pkill", "-u", "anna", "libvirtd")  # none runs when the timer fires
+    opens = f"{datetime.now(UTC):%H:%M}"
+    settings = "/home/anna/.config/guestwake/guestwake.toml"
+    lab_host.put(settings, f'guest_update_time = "{opens}"\n', owner="anna")
+    lab_host.run("chown", "-R", "anna:", "/home/anna/.config")
+    users(anna, "restart", "guestwake.service")
+
+    def is_awake() -> bool:
+        return "awake for its updates" in anna.run("guestwake", "status")
+
+    lab_host.wait_until(is_awake)
+    users(anna, "stop", "guestwake.service")
+    qemu = lab_host.run("pgrep", "-u", "anna", "qemu").split()
+    users(anna, "kill", "--signal=KILL", service_name(uuid))
+    lab_host.wait_until(lambda: users(anna, "is-active", service_name(uuid)) == "activating")
+    assert lab_host.run("pgrep", "-u", "anna", "qemu").split() == qemu
+    users(anna, "reset-failed")
+    users(anna, "start", service_name(uuid))  # what systemd does half a minute later
+    lab_host.wait_until(is_awake)
+    users(anna, "stop", service_name(uuid))
+    assert lab_host.finish("pgrep", "-u", "anna", "qemu").returncode == 1
+    assert (
+        anna.run("virsh", "--connect", "qemu:///session", "list", "--state-running").count("\n") < 4
+    )
+
+
 def users(session: Session, *words: str) -> str:
     return session.run("systemctl", "--user", *words, check=False).strip()
 

@@ -235,7 +235,7 @@ def test_a_module_is_called_where_there_is_no_command(monkeypatch: pytest.Monkey
 
 UNITS = {
     "system": ("guestwake.service", "guestwake-wake@.service", "guestwake-timers@.service"),
-    "user": ("guestwake.service", "guestwake-wake@.service"),
+    "user": ("guestwake.service", "guestwake-wake@.service", "guestwake-libvirt.service"),
 }
 
 
