@@ -180,6 +180,18 @@ def test_the_services_user_is_nobody_elsewhere(lab_host: Host) -> None:
         assert lab_host.finish(*command, user="guestwake").returncode != 0
 
 
+def test_it_may_let_the_host_sleep_and_keep_it_from_that(lab_host: Host) -> None:
+    """polkit's rule; somebody else without a session may not."""
+    installed(lab_host)
+    login = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
+    asks = ("busctl", "call", *login, "CanSuspend")
+    blocks = ("systemd-inhibit", "--what=sleep", "--mode=block", "true")
+    assert lab_host.run(*asks, user="guestwake") == 's "yes"\n'
+    assert lab_host.run(*asks, user="bert") != 's "yes"\n'
+    assert lab_host.finish(*blocks, user="guestwake").returncode == 0
+    assert lab_host.finish(*blocks, user="bert").returncode != 0
+
+
 def test_what_root_does_the_service_can_go_on_with(lab_host: Host) -> None:
     lab_host.run("rm", "-r", "/var/lib/guestwake", "/run/guestwake")  # root was here before it
     lab_host.off_guest("web01", boots=False)
