@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from command_world import MovedClock
-from dbus_fast.aio import MessageBus
 from fake_bus import FakeService, bus_daemon
 
 from guestwake.application import Application
@@ -28,6 +27,7 @@ from guestwake.edges.dbus_api import Exported, export
 from guestwake.edges.dbus_guard import Polkit
 from guestwake.edges.dbus_words import MANAGER_PATH, SERVICE, WORKSPACE, path_of
 from guestwake.hosts.memory import MemoryHost
+from guestwake.hosts.message_bus import connected
 from guestwake.hypervisors.api import Hypervisor
 from guestwake.paths import Paths
 from guestwake.workspaces import Workspace
@@ -152,23 +152,22 @@ class Service:
 
     async def _serve(self) -> None:
         self._over = asyncio.Event()
-        bus = await MessageBus(bus_address=self.address).connect()
-        try:
-            self.exported = await export(
-                bus,
-                self.application,
-                self._wake,
-                on_system_bus=self.on_system_bus,
-                changed=self._changed,
-                guard=Polkit(bus, patience=self.patience) if self.on_system_bus else None,
-            )
-        except Exception as err:
-            self.error = err
-        self._ready.set()
-        if self.exported is not None:
-            await self._over.wait()
-            self.exported.close()
-        bus.disconnect()
+        async with connected(self.address) as bus:
+            try:
+                self.exported = await export(
+                    bus,
+                    self.application,
+                    self._wake,
+                    on_system_bus=self.on_system_bus,
+                    changed=self._changed,
+                    guard=Polkit(bus, patience=self.patience) if self.on_system_bus else None,
+                )
+            except Exception as err:
+                self.error = err
+            self._ready.set()
+            if self.exported is not None:
+                await self._over.wait()
+                self.exported.close()
 
     def _wake(self, workspace: Workspace, length: timedelta | None) -> None:
         self.woken.append((workspace.name, length))

@@ -24,6 +24,8 @@ from fake_bus import CONFIG, Bus, bus_daemon
 from fake_notifications import DESKTOP, EXPIRED, NAME, PATH, FakeNotifications
 from jeepney import (  # type: ignore[import-untyped]  # it carries no types
     DBusAddress,
+    HeaderFields,
+    MessageFlag,
     new_method_call,
     new_signal,
 )
@@ -445,6 +447,32 @@ def test_the_service_is_not_started_by_who_only_listens(desk: Desk) -> None:
     desk.bus.serve(desk.seen.service)
     desk.agent()
     quiet(lambda: not started.exists())
+
+
+def test_no_message_of_strangers_puts_it_off_the_bus(desk: Desk) -> None:
+    service = desk.begin()
+    wait_until(desk.is_shown)
+    for address in (desk.bus.address, desk.world.address):
+        with open_dbus_connection(address) as stranger:
+            emitter = DBusAddress("/org/guestwake/Manager1", interface="org.guestwake.Manager1")
+            for number in range(1, 12):
+                message = new_signal(emitter, "Changed", "s", ("ä",))
+                message.header.flags = MessageFlag(3)
+                message.header.fields[HeaderFields.destination] = f":1.{number}"
+                stranger.send(message)
+    desk.world.application.agree(desk.world.application.workspaces.find(UUID))
+    service.refresh()
+    wait_until(lambda: desk.seen.open == {})
+
+
+def test_names_are_written_with_all_letters(desk: Desk) -> None:
+    desk.world.workspace("büro 日本", owner=ME)
+    desk.ask()
+    desk.world.serve()
+    desk.bus.serve(desk.seen.service)
+    desk.agent()
+    wait_until(desk.is_shown)
+    assert desk.seen.only().summary == "Restart 'büro 日本' for its updates?"
 
 
 # the agent itself

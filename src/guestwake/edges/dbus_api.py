@@ -29,7 +29,6 @@ from dbus_fast import (
     Variant,
 )
 from dbus_fast.aio import MessageBus
-from dbus_fast.constants import MESSAGE_FLAG_MAP
 
 from guestwake.application import VERSION, Application
 from guestwake.edges import dbus_values
@@ -87,11 +86,6 @@ _PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
     (JournalError, STATE),
     (OSError, STATE),
 )
-
-# dbus-fast 1.84 knows each flag alone, and loses its connection over two of them in one message:
-# a caller could put the service off the bus.
-for _flags in range(256):
-    MESSAGE_FLAG_MAP.setdefault(_flags, MessageFlag(_flags))
 
 _T = TypeVar("_T")
 

@@ -8,12 +8,18 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from dbus_fast import Message
+from dbus_fast import Message, MessageFlag
 from dbus_fast.aio import MessageBus
+from dbus_fast.constants import MESSAGE_FLAG_MAP
 
 from guestwake.hosts.message_bytes import is_wrong, marshalled
 
 _PATIENCE = 10.0  # seconds for one answer of the bus
+
+# dbus-fast 1.84 knows each flag alone, and loses its connection over two of them in one message:
+# anybody could put us off the bus.
+for _flags in range(256):
+    MESSAGE_FLAG_MAP.setdefault(_flags, MessageFlag(_flags))
 
 
 class _Bus(MessageBus):
