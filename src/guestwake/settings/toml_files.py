@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,9 +85,7 @@ class TomlFiles:
                 return None
 
     def _admins(self, file: Path | None, drop_ins: Path) -> _Place:
-        config = self._paths.config
-        above = [folder for folder in drop_ins.parents if folder.is_relative_to(config)]
-        folders = (*reversed(above), drop_ins)
+        folders = _down_to(drop_ins, self._paths.config)
         return _Place(folders, file, drop_ins, self._paths.administrators())
 
     def _users(self, config: Path) -> _Place:
@@ -101,6 +99,13 @@ class TomlFiles:
         owners = Administrators(uids, frozenset())
         file, drop_ins = config / "guestwake.toml", config / "guestwake.toml.d"
         return _Place((), file, drop_ins, owners, USER_BYTES_MAX)
+
+
+@lru_cache(maxsize=256)
+def _down_to(folder: Path, top: Path) -> tuple[Path, ...]:
+    """Outermost first."""
+    above = [each for each in folder.parents if each.is_relative_to(top)]
+    return (*reversed(above), folder)
 
 
 def _read_layer(place: _Place) -> list[Part]:
