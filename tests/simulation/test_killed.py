@@ -119,6 +119,7 @@ def test_killed_between_any_two_steps_it_is_put_back_once(folder: Path, rest: st
         check_killed(folder, rest, (number,), pause=0.5)
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("rest", RESTS)
 def test_killed_again_soon_after_it_was_called_again(folder: Path, rest: str) -> None:
     """The steps that follow are the same, so a second point some way on meets each of them."""
