@@ -461,6 +461,7 @@ class Application:
 
     def _restart_required(self, workspace: Workspace, manager: UpdateManager) -> Ended | None:
         if manager.restart_answer() is not prompt.Answer.RESTART:
+            self._poke()  # people may have to be asked
             return None
         length = 2 * self.resolved(workspace).limits.task_timeout
         return manager.run(self._from_now(workspace, length, Kind.RESTART))
