@@ -128,3 +128,32 @@ def test_where_a_limit_cannot_be_set_nothing_is_parsed() -> None:
         [sys.executable, "-c", program], input=bytes(8), capture_output=True, timeout=60
     )
     assert (done.returncode, done.stdout) == (1, b"")
+
+
+GIVES_UP = """
+import os
+from guestwake.channels.rights import give_up_rights
+give_up_rights(64 * 1024 * 1024)
+os.write(1, os.read(0, 65536))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand out a capability")
+def test_what_a_unit_has_handed_out_is_given_up() -> None:
+    """The service may read what is closed to others; its reader may not."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("no setpriv here (Debian's package util-linux)")
+    may_read = "+dac_read_search"
+    user = [f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
+    hands_out = [setpriv, *user, f"--inh-caps={may_read}", f"--ambient-caps={may_read}"]
+    # The process's own status as its input: it is written when it is read.
+    reads_itself = ["sh", "-c", 'exec "$0" -c "$1" </proc/self/status', sys.executable]
+    before = "import os; os.write(1, os.read(0, 65536))"
+    for program, expected in ((before, 1 << 2), (GIVES_UP, 0)):
+        done = subprocess.run(
+            [*hands_out, *reads_itself, program], capture_output=True, text=True, timeout=60
+        )
+        status = dict(line.split(":\t", 1) for line in done.stdout.splitlines())
+        held = {name: int(status[name], 16) for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")}
+        assert set(held.values()) == {expected}, done.stderr
