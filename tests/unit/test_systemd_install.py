@@ -108,7 +108,7 @@ def test_what_a_package_has_brought_is_only_enabled(host: Scene) -> None:
     told = host.install()
     assert unit.read_text() == "of a package\n"
     assert f"{unit} was there already and is left as it is." in told.next
-    host.installation.remove()
+    assert "what a package has brought stays" in host.installation.remove().done[-1]
     assert host.files() == [f"{SYSTEM}/guestwake.service"]
 
 

@@ -169,7 +169,9 @@ class Installation:
         with suppress(OSError):
             self._list.parent.rmdir()
         self._tell_all()
-        if not told.done:
+        if any((folder / SERVICE).exists() for folder in self._manager.templates):
+            told.done.append(f"{SERVICE} is stopped and disabled; what a package has brought stays")
+        elif not told.done:
             told.done.append("nothing to do: no service was installed from here")
         told.next.append(self._what_stays())
         return told
