@@ -70,6 +70,7 @@ from guestwake.zone import host_zone
 from guestwake_wire import __version__
 
 if TYPE_CHECKING:
+    from guestwake.channels.reading import ReaderProcess
     from guestwake.hosts.linux_events import LinuxEvents
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ VERSION = __version__
 _HYPERVISORS: dict[str, tuple[str, str]] = {}
 _LIBVIRT = ("guestwake.hypervisors.libvirt", "connect")
 SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
+_HEARS = 10.0  # seconds that a guest is given to say how it is
 _HOLDS_MAX = 32  # of one workspace
 _LOOK_AHEAD = timedelta(days=15)  # further than any window to come, whatever GuestUpdateDays says
 
@@ -127,6 +129,7 @@ class Application:
         self._host = host
         self._open_hypervisor = open_hypervisor or _open_hypervisor
         self._parser = parser
+        self._reader: ReaderProcess | None = None
         self.told_to_stop = False
 
     # parts
@@ -150,11 +153,13 @@ class Application:
     @property
     def parser(self) -> Parses:
         """What reads the guests' messages: a process that may do nothing else."""
-        if self._parser is None:
+        if self._parser is not None:
+            return self._parser
+        if self._reader is None:
             from guestwake.channels.reading import ReaderProcess
 
-            self._parser = ReaderProcess()
-        return self._parser
+            self._reader = ReaderProcess()
+        return self._reader
 
     def bus_address(self) -> str:
         """Of the bus that our API is on: the system's, or the session's of an ordinary user."""
@@ -508,6 +513,7 @@ class Application:
         occasion = self._asked(workspace, journal) or self._scheduled(workspace, journal)
         if occasion is not None:
             return manager.run(occasion)
+        manager.hear(_HEARS)
         if self._wants_restart(workspace, journal):
             return self._restart_required(workspace, manager)
         return ended
@@ -574,6 +580,8 @@ class Application:
             yield UpdateManager(world, workspace, _Desk(self, workspace, progress))
         finally:
             hypervisor.close()
+            if self._reader is not None:
+                self._reader.close()
 
 
 class _Desk:

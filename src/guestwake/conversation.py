@@ -142,6 +142,11 @@ class Conversation:
             self._over_told, self._window_told = False, ends
             self.say(Window(_seconds(left), _seconds(awake)))
 
+    def end(self) -> None:
+        """For now; the next `listen` begins anew, and at once."""
+        self.close()
+        self._not_before = 0.0
+
     def close(self) -> None:
         channel, self._channel = self._channel, None
         if channel is not None:

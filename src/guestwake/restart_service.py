@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN = timedelta(minutes=10)  # when nothing happens
 LOOK_SOON = timedelta(minutes=1)  # while a manager should be at work, or a prompt is open
+HEARS_AGAIN = timedelta(minutes=15)
 START_PAUSE = timedelta(minutes=1)  # before the same run is started anew; doubled each time,
 START_PAUSE_MAX = timedelta(minutes=16)  # up to this
 
@@ -83,6 +84,7 @@ class _Known:
     timer: Timer | None = None
     timer_until: datetime | None = None  # of wall time; None: never worked out
     opened: date | None = None  # whose window was started by this process
+    heard: Deadline | None = None  # when its guest was last listened to outside of runs
     starts: int = 0  # of the same run, one after the other
     started: Deadline | None = None
 
@@ -276,7 +278,7 @@ class RestartService:
         assert known.settings is not None
         mark = journal.restart_mark(workspace.uuid)
         if mark is None:
-            return LOOK_AGAIN
+            return self._hear(workspace, since, known, now)
         limits, prompt = known.settings.limits, prompts.about(journal.prompt(workspace.uuid), mark)
         match prompts.say(mark, prompt, since, limits, now):
             case Say.NOTHING:
@@ -292,6 +294,21 @@ class RestartService:
                     journal.keep_prompt(workspace.uuid, prompts.noticed(prompt, now))
                     _note(journal, RESTART_NOTICE, workspace, now, "")
         return LOOK_SOON
+
+    def _hear(
+        self, workspace: Workspace, since: datetime | None, known: _Known, now: Now
+    ) -> timedelta:
+        """While its owner is logged on, and perhaps works in it, its guest is listened to now and
+        then: it may need a restart by now. Raises SchedulerError."""
+        if since is None:
+            known.heard = None
+            return LOOK_AGAIN
+        if known.heard is not None and -known.heard.left(now) < HEARS_AGAIN:
+            return HEARS_AGAIN + known.heard.left(now)
+        if known.heard is not None:  # not at the logon itself, when all begins at once
+            self._world.starts.start_run(workspace.uuid)
+        known.heard = now.after(timedelta(0))
+        return HEARS_AGAIN
 
     def _workspaces(self) -> list[Workspace]:
         found, damaged = self._world.workspaces.readable()

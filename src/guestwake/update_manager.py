@@ -54,6 +54,8 @@ WAIT_MIN = 0.001  # seconds
 AGENT_WAITS = 20.0
 AGENT_ASKED_EACH = 60.0
 
+HEARS_AGAIN = 0.5  # seconds
+
 _WINDOW_OPEN = (Phase.WATCHING, Phase.HOLDING, Phase.RESTARTING)
 _WAKES = (Verb.START, Verb.RESUME, Verb.WAKE_UP, Verb.RESTART)
 _LEVELS = {
@@ -159,7 +161,25 @@ class UpdateManager:
             return self._go_on(occasion)
         finally:
             if self._talk is not None:
-                self._talk.close()
+                self._talk.end()
+
+    def hear(self, patience: float) -> None:
+        """Outside of runs: what the guest has to say by now, for so many seconds at most. One that
+        does not run says nothing, and is not waited for."""
+        clock = self._world.clock
+        until = clock.now().elapsed + patience
+        try:
+            while not self._listen() and self._runs() and clock.now().elapsed < until:
+                clock.wait(HEARS_AGAIN)
+        finally:
+            if self._talk is not None:
+                self._talk.end()
+
+    def _runs(self) -> bool:
+        try:
+            return self._world.hypervisor.state(self._workspace.vm).power is Power.RUNNING
+        except HypervisorError:
+            return False
 
     def restart_answer(self) -> Answer:
         """What one look at the VM comes to, where a restart is required and no run is open.
@@ -176,7 +196,7 @@ class UpdateManager:
             return found
         finally:
             if self._talk is not None:
-                self._talk.close()
+                self._talk.end()
 
     def _go_on(self, occasion: Occasion | None) -> Ended | None:
         self._run, self._acted = self._open_run(), _Acted()
@@ -199,17 +219,20 @@ class UpdateManager:
 
     # listen
 
-    def _listen(self) -> None:
-        """The guest's word into the journal, from its own service or else from its agent."""
+    def _listen(self) -> bool:
+        """The guest's word into the journal, from its own service or else from its agent. Whether
+        its service has said something."""
         now = self._world.clock.now()
         try:
             report = self._talk.listen(now) if self._talk else None
             if report is not None and self._talk and self._talk.start:
                 self._keep(report, self._talk.start, now, "service", self._talk.refused)
-            elif self._is_time_to_ask_agent(now):
+                return True
+            if self._is_time_to_ask_agent(now):
                 self._ask_agent(now)
         except HypervisorError as err:  # the look will say so
             log.debug("'%s' is not listened to: %s", self._workspace.name, err)
+        return False
 
     def _is_time_to_ask_agent(self, now: Now) -> bool:
         if self._agent is None:

@@ -83,3 +83,16 @@ def test_a_service_that_ends_leaves_its_managers_to_their_work(lab: Lab, host: H
         until(lambda: host.outcomes(guest) == ["put-back"])
         assert again.said.read_text().count("its run is started") == 1
     assert guest.state() == "saved"
+
+
+def test_what_a_guest_has_come_to_need_while_nobody_listened_is_heard(lab: Lab, host: Host) -> None:
+    guest = lab.hibernated_guest("web01")
+    host.set("guest_update_duration = 0")
+    host.looks_after(guest)
+    guest.start()
+    guest.wait_until_agent_answers()
+    guest.run("guestwake-guest require-restart --reason libc6")
+    host.guestwake("wake", "--scheduled", "web01")
+    assert "libc6" in str(host.status(guest)["restart_required"])
+    assert guest.state() == "running"
+    assert host.history(guest) == []

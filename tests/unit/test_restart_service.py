@@ -312,6 +312,16 @@ def test_a_mark_is_tried_at_logon(host: Host) -> None:
     assert host.scheduler.started == [WEB.uuid]
 
 
+def test_while_its_owner_is_logged_on_its_guest_is_listened_to_now_and_then(host: Host) -> None:
+    for minute in range(60):
+        host.passes(minute)
+    assert host.scheduler.started == []
+    host.host.logged_on = (Logon("alice", BEGAN),)
+    for minute in range(60, 120):
+        host.passes(minute)
+    assert len(host.scheduler.started) == 3
+
+
 def answered(host: Host, answer: Answer) -> prompts.Prompt:
     """As the manager would leave it."""
     mark = host.journal.restart_mark(WEB.uuid)
