@@ -458,9 +458,11 @@ class Application:
             mark = journal.restart_mark(workspace.uuid)
             if mark is None:
                 raise WorkspaceError(f"'{workspace.name}' needs no restart.")
-            before = prompt.about(journal.prompt(workspace.uuid), mark)
-            kept = change(before, self.clock.now())
-            journal.keep_prompt(workspace.uuid, kept)
+            now = self.clock.now()
+            kept = journal.change_prompt(
+                workspace.uuid, lambda before: change(prompt.about(before, mark), now)
+            )
+            assert kept is not None
         self._poke()
         return kept
 

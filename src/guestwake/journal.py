@@ -8,7 +8,7 @@ is opened, checked and set aside is in `journal_file.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -373,6 +373,19 @@ class Journal:
             return load_prompt(row[0]) if row else None
         except RecordError:
             return None
+
+    def change_prompt(
+        self, workspace: str, change: Callable[[Prompt | None], Prompt | None]
+    ) -> Prompt | None:
+        """In one transaction, as people and the service speak at once. `change`: from what is
+        kept to what is to be; None: nothing is changed. What is kept then."""
+        with self._together():
+            before = self.prompt(workspace)
+            after = change(before)
+            if after is None or after == before:
+                return before
+            self.keep_prompt(workspace, after)
+            return after
 
     def keep_prompt(self, workspace: str, prompt: Prompt) -> None:
         from guestwake.record import dump_prompt

@@ -26,7 +26,8 @@ from guestwake.locks import is_held
 from guestwake.policy import prompt as prompts
 from guestwake.policy.due import due
 from guestwake.policy.host_sleep import may_sleep, woken_for
-from guestwake.policy.prompt import Say
+from guestwake.policy.prompt import Answer, Say
+from guestwake.policy.restart import RestartMark
 from guestwake.policy.schedule import Do, timer, upkeep
 from guestwake.policy.words import Deadline, Drift, Logon, Now, Timer
 from guestwake.schedulers.api import Scheduler, SchedulerError
@@ -148,13 +149,16 @@ class RestartService:
         if timers or changed or wanted != known.timer:
             self._keep_timer(workspace, wanted, journal, now)
         known.timer = wanted
+        since = logged_on(logons, workspace.owner)
         if workspace.removing or is_held(lock_of(self._world.locks, workspace.uuid)):
             known.starts = 0
+            if not workspace.removing:
+                self._prompt_in_run(workspace, journal, since, known, now)
             return LOOK_SOON
         if self._is_left(workspace, journal) or self._is_due(workspace, journal, known, now):
             self._start(workspace, known, now)
             return LOOK_SOON
-        pause = self._prompt(workspace, journal, logged_on(logons, workspace.owner), known, now)
+        pause = self._prompt(workspace, journal, since, known, now)
         return min(pause, _until_next(wanted, now))
 
     # timers
@@ -275,25 +279,61 @@ class RestartService:
         known: _Known,
         now: Now,
     ) -> timedelta:
-        assert known.settings is not None
         mark = journal.restart_mark(workspace.uuid)
         if mark is None:
             return self._hear(workspace, since, known, now)
-        limits, prompt = known.settings.limits, prompts.about(journal.prompt(workspace.uuid), mark)
-        match prompts.say(mark, prompt, since, limits, now):
+        match self._said(workspace, journal, mark, since, known, now):
             case Say.NOTHING:
                 return LOOK_AGAIN
             case Say.TRY:
                 self._start(workspace, known, now)
-            case Say.ASK:
-                if not prompt.told:
-                    _note(journal, RESTART_ASKED, workspace, now, "")
-                    journal.keep_prompt(workspace.uuid, replace(prompt, told=True))
-            case Say.NOTICE:
-                if prompt.notice is None:
-                    journal.keep_prompt(workspace.uuid, prompts.noticed(prompt, now))
-                    _note(journal, RESTART_NOTICE, workspace, now, "")
         return LOOK_SOON
+
+    def _prompt_in_run(
+        self,
+        workspace: Workspace,
+        journal: Journal,
+        since: datetime | None,
+        known: _Known,
+        now: Now,
+    ) -> None:
+        """Its manager is at work: one that somebody uses meanwhile is asked about all the same,
+        and what they agree to that manager does."""
+        mark, run = journal.restart_mark(workspace.uuid), journal.glance(workspace.uuid)
+        if mark is None or run is None or not (run.used or run.phase == "watching"):
+            return
+        prompt = prompts.about(journal.prompt(workspace.uuid), mark)
+        new_logon = since is not None and (prompt.tried is None or prompt.tried.wall < since)
+        if new_logon or (since is not None and not prompt.asking):
+            journal.change_prompt(
+                workspace.uuid, lambda before: prompts.tried(before, mark, Answer.ASK, now)
+            )
+        self._said(workspace, journal, mark, since, known, now)
+
+    def _said(
+        self,
+        workspace: Workspace,
+        journal: Journal,
+        mark: RestartMark,
+        since: datetime | None,
+        known: _Known,
+        now: Now,
+    ) -> Say:
+        """What there is to say, told and kept the first time."""
+        assert known.settings is not None
+        prompt = prompts.about(journal.prompt(workspace.uuid), mark)
+        said = prompts.say(mark, prompt, since, known.settings.limits, now)
+        if said is Say.ASK and not prompt.told:
+            _note(journal, RESTART_ASKED, workspace, now, "")
+            journal.change_prompt(
+                workspace.uuid, lambda before: replace(prompts.about(before, mark), told=True)
+            )
+        if said is Say.NOTICE and prompt.notice is None:
+            journal.change_prompt(
+                workspace.uuid, lambda before: prompts.noticed(prompts.about(before, mark), now)
+            )
+            _note(journal, RESTART_NOTICE, workspace, now, "")
+        return said
 
     def _hear(
         self, workspace: Workspace, since: datetime | None, known: _Known, now: Now

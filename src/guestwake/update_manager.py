@@ -188,10 +188,11 @@ class UpdateManager:
             self._listen()
             seen, noted = self._look(), self._noted()
             now = self._world.clock.now()
-            found = answer(noted.restart_mark, noted.prompt, seen.facts, now)
-            if noted.restart_mark is not None:
-                self._world.journal.keep_prompt(
-                    self._workspace.uuid, tried(noted.prompt, noted.restart_mark, found, now)
+            mark = noted.restart_mark
+            found = answer(mark, noted.prompt, seen.facts, now)
+            if mark is not None:
+                self._world.journal.change_prompt(
+                    self._workspace.uuid, lambda before: tried(before, mark, found, now)
                 )
             return found
         finally:
@@ -465,9 +466,8 @@ class UpdateManager:
         if self._talk is not None:
             self._talk.say(RestartNotice(0))
         try:
-            prompt = journal.prompt(workspace)
-            if prompt is not None:
-                journal.keep_prompt(workspace, used_up(prompt, self._world.clock.now()))
+            now = self._world.clock.now()
+            journal.change_prompt(workspace, lambda before: before and used_up(before, now))
         except JournalError as err:
             log.warning("the prompt of '%s' cannot be kept: %s", self._workspace.name, err)
 

@@ -181,3 +181,18 @@ def test_told_to_stop_the_record_stays_open() -> None:
     night.told_to_stop = True
     night.until(12 * 60 + 2)
     assert night.left
+
+
+def test_in_its_window_one_that_ran_before_is_restarted_as_agreed_and_watched_on() -> None:
+    night = Night(
+        power=Power.RUNNING, reporter=Reporter.FRESH, restart=Restart.REQUIRED, holds=("alice",)
+    )
+    night.until(10)
+    assert night.verbs == []
+    night.agreed = True
+    night.until(12)
+    assert night.verbs == [Verb.RESTART]
+    night.restart = Restart.REQUIRED  # it did not help
+    night.until(61)
+    assert night.verbs == [Verb.RESTART]
+    assert night.whys == [Why.WATCHES, Why.RESTARTS_IN_USE, Why.WATCHES, Why.WATCHED]

@@ -350,6 +350,36 @@ def test_where_it_cannot_be_done_unseen_people_are_asked_and_in_the_end_told(hos
     assert len(host.scheduler.started) == before + 1
 
 
+@pytest.mark.parametrize(("phase", "used"), [(Phase.LENT, True), (Phase.WATCHING, False)])
+def test_while_its_manager_is_at_work_who_uses_it_is_asked_all_the_same(
+    host: Host, phase: Phase, *, used: bool
+) -> None:
+    open_run(host)
+    host.journal.save(WEB.uuid, replace(run_of(host), phase=phase, used=used), memory=512)
+    host.journal.mark_restart(WEB.uuid, MARK)
+    with held(lock_of(host.folder / "locks", WEB.uuid)):
+        host.passes()
+        assert host.events == []
+        host.host.logged_on = (Logon("alice", BEGAN),)
+        host.passes(1)
+        assert host.events == [RESTART_ASKED.id]
+        kept = host.journal.prompt(WEB.uuid)
+        assert kept is not None
+        host.journal.keep_prompt(WEB.uuid, prompts.was_seen(kept, host.clock.now()))
+        host.passes(2 + 24 * 60)
+    assert host.events == [RESTART_ASKED.id, RESTART_NOTICE.id]
+    assert host.scheduler.started == []
+
+
+def test_one_that_is_only_held_for_its_window_is_left_to_that(host: Host) -> None:
+    open_run(host)
+    host.journal.mark_restart(WEB.uuid, MARK)
+    host.host.logged_on = (Logon("alice", BEGAN),)
+    with held(lock_of(host.folder / "locks", WEB.uuid)):
+        host.passes()
+    assert host.events == []
+
+
 def test_what_somebody_agreed_to_is_done_at_the_next_pass(host: Host) -> None:
     host.journal.mark_restart(WEB.uuid, MARK)
     prompt = prompts.agreed(prompts.Prompt("boot-1"), host.clock.now())

@@ -16,6 +16,7 @@ LOOK_AGAIN = timedelta(minutes=1)  # while nothing is under way; events come soo
 LOOK_SOON = timedelta(seconds=1)  # while something is
 UNSETTLED_LOOK = timedelta(seconds=2)
 USERS_NAMED_MAX = 8
+RESTART_PAUSE = timedelta(hours=1)  # between two that we ask for
 POWER_SETTLES = timedelta(minutes=10)  # before a change of the AC power counts again
 # Our verb follows its record at once: a VM process that began within this time of the record,
 # with no mark yet, is the one that we started before we died. Later ones are somebody else's.

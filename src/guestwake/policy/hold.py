@@ -11,6 +11,7 @@ from guestwake.policy.common import (
     LOOK_AGAIN,
     LOOK_SOON,
     POWER_SETTLES,
+    RESTART_PAUSE,
     UNSETTLED,
     extended,
     is_busy,
@@ -33,7 +34,6 @@ from guestwake.policy.words import Now, Power, StoppedBy, Verb
 
 CRASHES_MENDED = 2
 RESTARTS_MAX = 2
-RESTART_PAUSE = timedelta(hours=1)
 USE_ENDED_FOR = timedelta(minutes=10)
 AFTER_RESUME = timedelta(seconds=60)
 TELL_FAST_FOR = timedelta(seconds=60)

@@ -6,7 +6,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from guestwake.policy.common import LOOK_SOON, UNSETTLED, over, unsettled, wait
+from guestwake.policy.common import (
+    LOOK_SOON,
+    RESTART_PAUSE,
+    UNSETTLED,
+    over,
+    unsettled,
+    wait,
+)
 from guestwake.policy.limits import Limits
 from guestwake.policy.run import Facts, Phase, Prior, Restart, Step, WakeRun, Why
 from guestwake.policy.words import Now, Power, StoppedBy, Verb
@@ -40,6 +47,31 @@ def restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
         verb=Verb.RESTART,
         look_again_at=now.after(LOOK_SOON),
     )
+
+
+def as_agreed(run: WakeRun, facts: Facts, now: Now) -> Step | None:
+    """In its window, which goes on: the next report from another boot clears the mark. None: it
+    is not agreed, or not now."""
+    guest = facts.guest
+    if not facts.agreed or facts.power is not Power.RUNNING or facts.start is None:
+        return None
+    if guest is None or guest.busy or guest.restart is not Restart.REQUIRED:
+        return None
+    if facts.start.id != run.start or _was_within_the_hour(run, now):
+        return None
+    restarted = replace(
+        run,
+        why=Why.RESTARTS_IN_USE,
+        restarts=run.restarts + 1,
+        restarted=now.after(timedelta(0)),
+    )
+    return Step(
+        restarted, Why.RESTARTS_IN_USE, verb=Verb.RESTART, look_again_at=now.after(LOOK_SOON)
+    )
+
+
+def _was_within_the_hour(run: WakeRun, now: Now) -> bool:
+    return run.restarted is not None and -run.restarted.left(now) < RESTART_PAUSE
 
 
 def restarting(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:

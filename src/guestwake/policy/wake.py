@@ -325,7 +325,8 @@ def _watching(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, no
     if joined and not facts.removed and not facts.told_to_stop:
         return wait(joined, Why.WINDOWS_TOUCH, now)
     if not _must_end(run, facts, now):
-        return wait(run, Why.WATCHES, now)
+        agreed = restart_in_use.as_agreed(run, facts, now)
+        return agreed or wait(run, Why.WATCHES, now)
     same = facts.power is Power.RUNNING and is_ours(run, facts, now)
     if facts.close_due and same and not facts.told_to_stop:
         return put_back.close(run, facts, limits, now)
