@@ -85,6 +85,7 @@ _HYPERVISORS: dict[str, tuple[str, str]] = {}
 _LIBVIRT = ("guestwake.hypervisors.libvirt", "connect")
 SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 _HEARS = 10.0  # seconds that a guest is given to say how it is
+_ASKED_FOR = timedelta(minutes=10)  # nobody wants at night what could not be done at noon
 _HOLDS_MAX = 32  # of one workspace
 _LOOK_AHEAD = timedelta(days=15)  # further than any window to come, whatever GuestUpdateDays says
 
@@ -217,19 +218,22 @@ class Application:
     def journal(self, *, readonly: bool = False) -> Iterator[Journal]:
         """Raises JournalError. A damaged one is set aside by those who write, never by those
         who only read."""
-        try:
-            journal = Journal(self.journal_path, readonly=readonly)
-        except JournalDamaged as err:
-            if readonly:
-                raise
-            name = set_aside(self.journal_path, self.clock.now().wall)
-            log.error("%s %s: %s", JOURNAL_SET_ASIDE.sentence, name, err)
-            journal = Journal(self.journal_path)
-            journal.note(JOURNAL_SET_ASIDE.id, self.clock.now().wall, str(name))
+        journal = Journal(self.journal_path, readonly=True) if readonly else self.opened_journal()
         try:
             yield journal
         finally:
             journal.close()
+
+    def opened_journal(self) -> Journal:
+        """To write, and for the caller to close. Raises JournalError."""
+        try:
+            return Journal(self.journal_path)
+        except JournalDamaged as err:
+            name = set_aside(self.journal_path, self.clock.now().wall)
+            log.error("%s %s: %s", JOURNAL_SET_ASIDE.sentence, name, err)
+            journal = Journal(self.journal_path)
+            journal.note(JOURNAL_SET_ASIDE.id, self.clock.now().wall, str(name))
+            return journal
 
     def resolved(self, workspace: Workspace, layers: Layers | None = None) -> Resolved:
         layers = layers or load(self.paths, workspace.owner)
@@ -411,7 +415,7 @@ class Application:
         if is_held(path):
             raise AlreadyRunning(path, None)
         with self.journal() as journal:
-            journal.ask_wake(workspace.uuid, length.total_seconds())
+            journal.ask_wake(workspace.uuid, length, self.clock.now().wall)
 
     def restart(self, name: str, progress: Progress = no_progress) -> Ended | None:
         """Restart it now, over whatever is going on in it, as a person has just agreed. None: it
@@ -522,10 +526,13 @@ class Application:
 
     @contextmanager
     def service(self, scheduler: Scheduler | None, starts: Starts) -> Iterator[RestartService]:
-        """The resident service, for one thread: the one that enters this. Raises JournalError."""
+        """The resident service, for one thread: the one that enters this."""
         world = ServiceWorld(self.workspaces, self.host, self.clock, scheduler, starts, self.locks)
-        with self.journal() as journal:
-            yield RestartService(world, _ServiceDesk(self, journal))
+        desk = _ServiceDesk(self)
+        try:
+            yield RestartService(world, desk)
+        finally:
+            desk.close()
 
     def stop(self) -> None:
         """From a signal handler: put back, and end."""
@@ -544,12 +551,15 @@ class Application:
         return said is prompt.Say.TRY
 
     def _asked(self, workspace: Workspace, journal: Journal) -> Occasion | None:
-        """The run that somebody asked the resident service for."""
-        seconds = journal.asked_wake(workspace.uuid)
-        if seconds is None:
+        """The run that somebody asked the resident service for, a moment ago."""
+        asked = journal.asked_wake(workspace.uuid)
+        if asked is None:
             return None
         journal.forget_asked_wake(workspace.uuid)
-        return self._from_now(workspace, timedelta(seconds=seconds), Kind.EXTRA)
+        length, at = asked
+        if self.clock.now().wall - at > _ASKED_FOR:
+            return None
+        return self._from_now(workspace, length, Kind.EXTRA)
 
     def _scheduled(self, workspace: Workspace, journal: Journal) -> Occasion | None:
         found = self._due(workspace, journal)
@@ -622,13 +632,23 @@ class _ServiceDesk:
     """What the resident service asks at each pass. Files are read again only where they have
     changed, once for each owner."""
 
-    def __init__(self, application: Application, journal: Journal) -> None:
+    def __init__(self, application: Application) -> None:
         self._application = application
-        self._journal = journal
+        self._journal: Journal | None = None
         self._layers: dict[str | None, Layers] = {}
 
     def journal(self) -> Journal:
+        """The one that is there now: a manager may have set a damaged one aside meanwhile."""
+        if self._journal is not None and self._journal.is_gone():
+            self.close()
+        if self._journal is None:
+            self._journal = self._application.opened_journal()
         return self._journal
+
+    def close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
 
     def settings(self, workspace: Workspace) -> Settings:
         resolved = self._application.resolved(workspace, self._layers_of(workspace.owner))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -121,9 +121,17 @@ class Journal:
         self.path = path
         with translated(path):
             self._db = connect(path, readonly=readonly)
+        self._file = None if readonly else _file(path)
 
     def close(self) -> None:
         self._db.close()
+
+    def is_gone(self) -> bool:
+        """Whether another file is at its path by now, or none."""
+        try:
+            return self._file != _file(self.path)
+        except OSError:
+            return True
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -394,13 +402,16 @@ class Journal:
 
     # an extra run that somebody asked the resident service for
 
-    def ask_wake(self, workspace: str, seconds: float) -> None:
-        self._do("INSERT OR REPLACE INTO asked_wake VALUES (?, ?)", workspace, seconds)
+    def ask_wake(self, workspace: str, length: timedelta, at: datetime) -> None:
+        self._do(
+            "INSERT OR REPLACE INTO asked_wake VALUES (?, ?, ?)",
+            *(workspace, length.total_seconds(), at.isoformat()),
+        )
 
-    def asked_wake(self, workspace: str) -> float | None:
-        """Seconds. None: nobody asked."""
-        row = self._one("SELECT seconds FROM asked_wake WHERE workspace = ?", workspace)
-        return float(row[0]) if row else None
+    def asked_wake(self, workspace: str) -> tuple[timedelta, datetime] | None:
+        """How long, and when it was asked for. None: nobody has."""
+        row = self._one("SELECT seconds, at FROM asked_wake WHERE workspace = ?", workspace)
+        return (timedelta(seconds=float(row[0])), _instant(row[1])) if row else None
 
     def forget_asked_wake(self, workspace: str) -> None:
         self._do("DELETE FROM asked_wake WHERE workspace = ?", workspace)
@@ -549,6 +560,11 @@ class Journal:
             return load_run(text)
         except RecordError as err:
             raise JournalDamaged(f"{self.path}: {err}") from err
+
+
+def _file(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _instant(text: str) -> datetime:

@@ -57,7 +57,8 @@ _MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE prompt (workspace TEXT PRIMARY KEY, prompt TEXT NOT NULL);
     CREATE TABLE timer (workspace TEXT PRIMARY KEY);
-    CREATE TABLE asked_wake (workspace TEXT PRIMARY KEY, seconds REAL NOT NULL);
+    CREATE TABLE asked_wake (
+        workspace TEXT PRIMARY KEY, seconds REAL NOT NULL, at TEXT NOT NULL);
     """,
 )
 

@@ -90,6 +90,18 @@ class _Known:
     started: Deadline | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One workspace in one pass. `since`: its owner is logged on; None: is not."""
+
+    workspace: Workspace
+    known: _Known
+    settings: Settings
+    journal: Journal
+    since: datetime | None
+    now: Now
+
+
 class RestartService:
     """One per process; `pass_` is for one thread."""
 
@@ -127,7 +139,8 @@ class RestartService:
             with _trouble_of("timers of workspaces that are gone"):
                 self._remove_orphans(found, journal)
         if self._resumed is not None:
-            waits.append(self._perhaps_sleep(journal, logons, now))
+            with _trouble_of("the sleep of the host"):
+                waits.append(self._perhaps_sleep(journal, logons, now))
         return max(timedelta(seconds=1), min(waits))
 
     # one workspace
@@ -141,25 +154,25 @@ class RestartService:
         *,
         timers: bool,
     ) -> timedelta:
-        known = self._known[workspace.uuid]
-        settings = self._office.settings(workspace)
-        changed = settings != known.settings
-        known.settings = settings
-        wanted = self._wanted(workspace, known, settings, now, changed=changed)
-        if timers or changed or wanted != known.timer:
-            self._keep_timer(workspace, wanted, journal, now)
-        known.timer = wanted
+        known, settings = self._known[workspace.uuid], self._office.settings(workspace)
         since = logged_on(logons, workspace.owner)
-        if workspace.removing or is_held(lock_of(self._world.locks, workspace.uuid)):
+        case = _Case(workspace, known, settings, journal, since, now)
+        wanted = self._wanted(case)
+        if timers or settings != known.settings or wanted != known.timer:
+            self._keep_timer(case, wanted)
+        known.settings, known.timer = settings, wanted
+        if workspace.removing:
+            return LOOK_SOON
+        if is_held(lock_of(self._world.locks, workspace.uuid)):
             known.starts = 0
-            if not workspace.removing:
-                self._prompt_in_run(workspace, journal, since, known, now)
+            self._prompt_in_run(case)
             return LOOK_SOON
-        if self._is_left(workspace, journal) or self._is_due(workspace, journal, known, now):
-            self._start(workspace, known, now)
+        opens = self._unopened(case)
+        if self._is_left(case) or opens is not None:
+            if self._start(case):
+                known.opened = opens
             return LOOK_SOON
-        pause = self._prompt(workspace, journal, since, known, now)
-        return min(pause, _until_next(wanted, now))
+        return min(self._prompt(case), _until_next(wanted, now))
 
     # timers
 
@@ -172,32 +185,30 @@ class RestartService:
             self._looked = now.after(timedelta(0))
         return doubt or late
 
-    def _wanted(
-        self, workspace: Workspace, known: _Known, settings: Settings, now: Now, *, changed: bool
-    ) -> Timer | None:
+    def _wanted(self, case: _Case) -> Timer | None:
         """Worked out anew only when it can have changed: it costs a month of local times."""
-        stale = known.timer_until is None or now.wall >= known.timer_until
-        back = known.timer is not None and now.wall < known.timer.instants[0]
-        if not (changed or stale or back):
+        known, wall = case.known, case.now.wall
+        stale = known.timer_until is None or wall >= known.timer_until
+        back = known.timer is not None and wall < known.timer.instants[0]
+        if case.settings == known.settings and not stale and not back:
             return known.timer
         wanted = timer(
-            workspace.uuid,
-            settings.schedule,
-            now.wall,
-            wakes_host=settings.limits.wake_host,
+            case.workspace.uuid,
+            case.settings.schedule,
+            wall,
+            wakes_host=case.settings.limits.wake_host,
         )
-        known.timer_until = now.wall + (_until_next(wanted, now) if wanted else timedelta(days=1))
+        known.timer_until = wall + (_until_next(wanted, case.now) if wanted else timedelta(days=1))
         return wanted
 
-    def _keep_timer(
-        self, workspace: Workspace, wanted: Timer | None, journal: Journal, now: Now
-    ) -> None:
+    def _keep_timer(self, case: _Case, wanted: Timer | None) -> None:
         """Raises JournalError. A scheduler in trouble keeps no run waiting."""
         if self._world.scheduler is None:
             return
+        workspace = case.workspace
         try:
             wanted = None if workspace.removing else wanted
-            keep_timer(self._world.scheduler, workspace, wanted, journal, now)
+            keep_timer(self._world.scheduler, workspace, wanted, case.journal, case.now)
         except SchedulerError as err:
             log.warning("timer of '%s': %s; tried again in the next pass", workspace.name, err)
             self._doubt = True
@@ -214,30 +225,32 @@ class RestartService:
 
     # runs
 
-    def _is_left(self, workspace: Workspace, journal: Journal) -> bool:
+    def _is_left(self, case: _Case) -> bool:
         """A run is open, and nobody is at it."""
-        return journal.glance(workspace.uuid) is not None
+        return case.journal.glance(case.workspace.uuid) is not None
 
-    def _is_due(self, workspace: Workspace, journal: Journal, known: _Known, now: Now) -> bool:
-        """A window that this process has not opened yet. Where it ends without a run, because it
-        was stopped or never began, it is not opened again before the next sleep or start."""
-        assert known.settings is not None
-        limits, schedule = known.settings.limits, known.settings.schedule
-        found = due(schedule, limits, journal.ledger(workspace.uuid, workspace.added), now)
-        if found is None or found.opening.date == known.opened:
-            return False
-        known.opened = found.opening.date
-        return True
+    def _unopened(self, case: _Case) -> date | None:
+        """Of a window that is due, and that this process has not opened yet. Where it ends without
+        a run, because it was stopped or never began, it is not opened again before the next sleep
+        or start."""
+        workspace, settings = case.workspace, case.settings
+        ledger = case.journal.ledger(workspace.uuid, workspace.added)
+        found = due(settings.schedule, settings.limits, ledger, case.now)
+        is_new = found is not None and found.opening.date != case.known.opened
+        return found.opening.date if found is not None and is_new else None
 
-    def _start(self, workspace: Workspace, known: _Known, now: Now) -> None:
-        """Raises SchedulerError."""
+    def _start(self, case: _Case) -> bool:
+        """Whether it was started; one that ends at once is started less and less often. Raises
+        SchedulerError."""
+        known = case.known
         pause = min(START_PAUSE * 2 ** max(0, known.starts - 1), START_PAUSE_MAX)
-        if known.started is not None and known.starts and -known.started.left(now) < pause:
-            return
+        if known.started is not None and known.starts and -known.started.left(case.now) < pause:
+            return False
         known.starts += 1
-        known.started = now.after(timedelta(0))
-        log.info("'%s': its run is started", workspace.name)
-        self._world.starts.start_run(workspace.uuid)
+        known.started = case.now.after(timedelta(0))
+        log.info("'%s': its run is started", case.workspace.name)
+        self._world.starts.start_run(case.workspace.uuid)
+        return True
 
     def _notice_sleep(self, now: Now) -> None:
         """After a sleep of the host the windows are looked at as after its start."""
@@ -271,82 +284,60 @@ class RestartService:
 
     # restarts
 
-    def _prompt(
-        self,
-        workspace: Workspace,
-        journal: Journal,
-        since: datetime | None,
-        known: _Known,
-        now: Now,
-    ) -> timedelta:
-        mark = journal.restart_mark(workspace.uuid)
+    def _prompt(self, case: _Case) -> timedelta:
+        mark = case.journal.restart_mark(case.workspace.uuid)
         if mark is None:
-            return self._hear(workspace, since, known, now)
-        match self._said(workspace, journal, mark, since, known, now):
+            return self._hear(case)
+        match self._said(case, mark):
             case Say.NOTHING:
                 return LOOK_AGAIN
             case Say.TRY:
-                self._start(workspace, known, now)
+                self._start(case)
         return LOOK_SOON
 
-    def _prompt_in_run(
-        self,
-        workspace: Workspace,
-        journal: Journal,
-        since: datetime | None,
-        known: _Known,
-        now: Now,
-    ) -> None:
-        """Its manager is at work: one that somebody uses meanwhile is asked about all the same,
-        and what they agree to that manager does."""
-        mark, run = journal.restart_mark(workspace.uuid), journal.glance(workspace.uuid)
+    def _prompt_in_run(self, case: _Case) -> None:
+        """Its manager is at work: who uses it meanwhile is asked all the same, and what they agree
+        to that manager does."""
+        journal, uuid, now = case.journal, case.workspace.uuid, case.now
+        mark, run = journal.restart_mark(uuid), journal.glance(uuid)
         if mark is None or run is None or not (run.used or run.phase == "watching"):
             return
-        prompt = prompts.about(journal.prompt(workspace.uuid), mark)
-        new_logon = since is not None and (prompt.tried is None or prompt.tried.wall < since)
-        if new_logon or (since is not None and not prompt.asking):
-            journal.change_prompt(
-                workspace.uuid, lambda before: prompts.tried(before, mark, Answer.ASK, now)
-            )
-        self._said(workspace, journal, mark, since, known, now)
+        prompt = prompts.about(journal.prompt(uuid), mark)
+        of_before = prompt.tried is None or (
+            case.since is not None and prompt.tried.wall < case.since
+        )
+        if case.since is not None and (of_before or not prompt.asking):
+            journal.change_prompt(uuid, lambda before: prompts.tried(before, mark, Answer.ASK, now))
+        self._said(case, mark)
 
-    def _said(
-        self,
-        workspace: Workspace,
-        journal: Journal,
-        mark: RestartMark,
-        since: datetime | None,
-        known: _Known,
-        now: Now,
-    ) -> Say:
+    def _said(self, case: _Case, mark: RestartMark) -> Say:
         """What there is to say, told and kept the first time."""
-        assert known.settings is not None
-        prompt = prompts.about(journal.prompt(workspace.uuid), mark)
-        said = prompts.say(mark, prompt, since, known.settings.limits, now)
+        journal, uuid, now = case.journal, case.workspace.uuid, case.now
+        prompt = prompts.about(journal.prompt(uuid), mark)
+        said = prompts.say(mark, prompt, case.since, case.settings.limits, now)
         if said is Say.ASK and not prompt.told:
-            _note(journal, RESTART_ASKED, workspace, now, "")
+            _note(journal, RESTART_ASKED, case.workspace, now, "")
             journal.change_prompt(
-                workspace.uuid, lambda before: replace(prompts.about(before, mark), told=True)
+                uuid, lambda before: replace(prompts.about(before, mark), told=True)
             )
         if said is Say.NOTICE and prompt.notice is None:
             journal.change_prompt(
-                workspace.uuid, lambda before: prompts.noticed(prompts.about(before, mark), now)
+                uuid, lambda before: prompts.noticed(prompts.about(before, mark), now)
             )
-            _note(journal, RESTART_NOTICE, workspace, now, "")
+            _note(journal, RESTART_NOTICE, case.workspace, now, "")
         return said
 
-    def _hear(
-        self, workspace: Workspace, since: datetime | None, known: _Known, now: Now
-    ) -> timedelta:
+    def _hear(self, case: _Case) -> timedelta:
         """While its owner is logged on, and perhaps works in it, its guest is listened to now and
         then: it may need a restart by now. Raises SchedulerError."""
-        if since is None:
+        known, now = case.known, case.now
+        if case.since is None:
             known.heard = None
             return LOOK_AGAIN
         if known.heard is not None and -known.heard.left(now) < HEARS_AGAIN:
             return HEARS_AGAIN + known.heard.left(now)
         if known.heard is not None:  # not at the logon itself, when all begins at once
-            self._world.starts.start_run(workspace.uuid)
+            self._world.starts.start_run(case.workspace.uuid)
         known.heard = now.after(timedelta(0))
         return HEARS_AGAIN
 
@@ -390,6 +381,8 @@ def _trouble_of(name: str) -> Iterator[None]:
         yield
     except (JournalError, SchedulerError, WorkspaceError) as err:
         log.warning("'%s': %s; looked at again in the next pass", name, err)
+    except Exception:  # whatever it is, the others are looked after
+        log.exception("'%s' could not be looked after; looked at again in the next pass", name)
 
 
 def _until_next(wanted: Timer | None, now: Now) -> timedelta:

@@ -217,3 +217,14 @@ def test_a_lock_of_another_program_is_an_error_with_a_remedy(journal: Journal, p
     with journal.turn():
         journal.save("vm", RUN, memory=512)
     assert journal.run("vm") == RUN
+
+
+def test_a_journal_that_was_set_aside_meanwhile_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    assert not journal.is_gone()
+    set_aside(path, ENDS)
+    assert journal.is_gone()
+    journal.close()
+    Journal(path).close()
+    assert journal.is_gone()

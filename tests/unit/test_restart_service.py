@@ -259,6 +259,31 @@ def test_a_window_that_is_open_is_joined_once(host: Host) -> None:
     assert host.scheduler.started == [WEB.uuid]
 
 
+def test_one_that_could_not_be_started_is_tried_again(host: Host) -> None:
+    host.scheduler.trouble = "no bus"
+    host.passes(15.1 * 60)
+    host.scheduler.trouble = None
+    host.passes(15.2 * 60)
+    assert host.scheduler.started == [WEB.uuid]
+
+
+def test_a_fault_that_nobody_foresaw_in_one_workspace_is_no_others(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(WEB, name="web02", uuid="uuid-other")
+    host.workspaces.write(other)
+    settings = host.desk.settings
+
+    def faulty(workspace: Workspace) -> Settings:
+        if workspace.uuid == WEB.uuid:
+            raise ZeroDivisionError
+        return settings(workspace)
+
+    monkeypatch.setattr(host.desk, "settings", faulty)
+    host.passes(15.1 * 60)
+    assert host.scheduler.started == [other.uuid]
+
+
 def test_and_again_after_a_sleep_of_the_host(host: Host) -> None:
     host.passes(15.1 * 60)
     host.clock.asleep = 600.0

@@ -22,9 +22,8 @@ from guestwake.application import Application
 from guestwake.edges.exit_codes import Exit
 from guestwake.edges.notify import notify, watchdog
 from guestwake.edges.watch import Watches
-from guestwake.journal_file import JournalError
 from guestwake.locks import AlreadyRunning, held
-from guestwake.restart_service import LOOK_SOON, RestartService, Starts
+from guestwake.restart_service import RestartService, Starts
 from guestwake.workspaces import Workspace
 
 if TYPE_CHECKING:
@@ -103,12 +102,8 @@ class _Service:
     def _pass(self) -> timedelta:
         """In the thread that has the journal."""
         if self._service is None:
-            try:
-                service = self._application.service(self._scheduler, self._starts)
-                self._service = self._stack.enter_context(service)
-            except JournalError as err:
-                log.error("%s; tried again in a minute", err)
-                return LOOK_SOON
+            service = self._application.service(self._scheduler, self._starts)
+            self._service = self._stack.enter_context(service)
         return self._service.pass_()
 
     # what is heard
