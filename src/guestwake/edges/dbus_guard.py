@@ -137,7 +137,8 @@ class Polkit:
             [subject, action.value, details, flags, cancel],
         )
         try:
-            reply = await asyncio.wait_for(self._bus.call(call), self._patience[request.may_ask])
+            async with asyncio.timeout(self._patience[request.may_ask]):
+                reply = await self._bus.call(call)
         except TimeoutError as err:
             self._bus.send(self._call("CancelCheckAuthorization", "s", [cancel], answers=False))
             raise Refused(
@@ -194,7 +195,8 @@ class _Users:
             body=[caller],
         )
         try:
-            reply = await asyncio.wait_for(self._bus.call(call), _BUS_PATIENCE)
+            async with asyncio.timeout(_BUS_PATIENCE):
+                reply = await self._bus.call(call)
         except TimeoutError as err:
             raise Refused(UNDECIDED, "The bus does not tell who calls. Call again.") from err
         match reply:
