@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -107,11 +107,19 @@ def _connect_readonly(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_LOCKED_FOR, isolation_level=None
     )
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version != len(_MIGRATIONS):
-        db.close()
-        raise JournalError(_other_version(path, version))
-    return db
+    if db.execute("PRAGMA user_version").fetchone()[0] == len(_MIGRATIONS):
+        return db
+    # One of an older Guestwake is brought up to date by whoever writes it next, and read as a copy
+    # until then.
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        with closing(db):
+            db.backup(copy)
+        _migrate(copy, path)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from guestwake.journal import FOR_EVER, Journal
-from guestwake.journal_file import JournalDamaged, JournalError, set_aside
+from guestwake.journal_file import _MIGRATIONS, JournalDamaged, JournalError, set_aside
 from guestwake.policy.run import Kind, Phase, Prior, WakeRun, Why
 from guestwake.policy.window import Opening
 from guestwake.policy.words import Deadline
@@ -228,3 +228,16 @@ def test_a_journal_that_was_set_aside_meanwhile_is_gone(tmp_path: Path) -> None:
     journal.close()
     Journal(path).close()
     assert journal.is_gone()
+
+
+def test_one_of_an_older_guestwake_can_be_read_before_anybody_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.executescript(f"{_MIGRATIONS[0]} PRAGMA user_version = 1;")
+        db.execute("INSERT INTO pause VALUES ('vm', ?)", (ENDS.isoformat(),))
+    reading = Journal(path, readonly=True)
+    assert reading.paused_until("vm") == ENDS
+    assert reading.restart_mark("vm") is None
+    reading.close()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
-from xml.sax.saxutils import quoteattr
 
 SERVICE = "org.guestwake.Manager1"
 MANAGER_PATH = "/org/guestwake/Manager1"
@@ -349,6 +348,8 @@ def uuid_of(path: str) -> str | None:
 
 def introspection(interfaces: Iterable[Interface], children: Iterable[str] = ()) -> str:
     """The XML of an object. `children`: names of the nodes right below it."""
+    from xml.sax.saxutils import quoteattr  # late: it brings all of urllib
+
     lines = [line for one in interfaces for line in _interface(one)]
     lines += [f"  <node name={quoteattr(child)}/>" for child in children]
     return "\n".join([_DOCTYPE, "<node>", *lines, "</node>", ""])
