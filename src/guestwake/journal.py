@@ -352,11 +352,13 @@ class Journal:
 
     def restart_mark(self, workspace: str) -> RestartMark | None:
         """Raises JournalDamaged where the mark cannot be understood."""
+        row = self._one("SELECT mark FROM restart_mark WHERE workspace = ?", workspace)
+        if row is None:  # nor is anything imported
+            return None
         from guestwake.record import RecordError, load_restart_mark
 
-        row = self._one("SELECT mark FROM restart_mark WHERE workspace = ?", workspace)
         try:
-            return load_restart_mark(row[0]) if row else None
+            return load_restart_mark(row[0])
         except RecordError as err:
             raise JournalDamaged(f"{self.path}: {err}") from err
 
@@ -374,11 +376,13 @@ class Journal:
     def prompt(self, workspace: str) -> Prompt | None:
         """What was said about its restart mark, be it an older one. One that cannot be understood
         is None: people are asked again."""
+        row = self._one("SELECT prompt FROM prompt WHERE workspace = ?", workspace)
+        if row is None:
+            return None
         from guestwake.record import RecordError, load_prompt
 
-        row = self._one("SELECT prompt FROM prompt WHERE workspace = ?", workspace)
         try:
-            return load_prompt(row[0]) if row else None
+            return load_prompt(row[0])
         except RecordError:
             return None
 
