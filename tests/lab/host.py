@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import pwd
 import shlex
 import shutil
 import subprocess
@@ -48,7 +49,7 @@ REBOOT = 133  # systemd-nspawn's exit code where the container asked for it
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
+    "HOME": pwd.getpwuid(0).pw_dir,
     "LANG": "C.UTF-8",
 }
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import subprocess
+import time
 from collections.abc import Callable, Sequence
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
 
 from guestwake.schedulers.api import SchedulerError
 
@@ -19,21 +20,13 @@ AGAIN_AFTER = 30.0  # seconds
 
 
 class Children:
-    def __init__(
-        self,
-        command: Sequence[str],
-        is_failure: Callable[[int], bool],
-        *,
-        again_after: float = AGAIN_AFTER,
-    ) -> None:
+    def __init__(self, command: Sequence[str], is_failure: Callable[[int], bool]) -> None:
         """`command`: a workspace's UUID follows it. `is_failure`: of an exit code, whether it is
         worth another try."""
         self._command = tuple(command)
         self._is_failure = is_failure
-        self._again_after = again_after
         self._lock = Lock()
         self._running: set[str] = set()
-        self._ends = Event()
 
     def start_run(self, workspace: str) -> None:
         with self._lock:
@@ -42,10 +35,6 @@ class Children:
             self._running.add(workspace)
         child = self._started(workspace)
         Thread(target=self._mind, args=(workspace, child), daemon=True).start()
-
-    def close(self) -> None:
-        """Start none anew any more."""
-        self._ends.set()
 
     def _started(self, workspace: str) -> subprocess.Popen[bytes]:
         try:
@@ -60,8 +49,7 @@ class Children:
     def _mind(self, workspace: str, child: subprocess.Popen[bytes]) -> None:
         while self._is_failure(code := child.wait()):
             log.warning("the manager of %s ended with %d; another follows", workspace, code)
-            if self._ends.wait(self._again_after):
-                break
+            time.sleep(AGAIN_AFTER)
             try:
                 child = self._started(workspace)
             except SchedulerError as err:
