@@ -551,13 +551,15 @@ class Application:
         return said is prompt.Say.TRY
 
     def _asked(self, workspace: Workspace, journal: Journal) -> Occasion | None:
-        """The run that somebody asked the resident service for, a moment ago."""
+        """The run that somebody asked the resident service for, a moment ago. It is forgotten once
+        a run has begun since, and is over: a manager that dies before that loses nothing."""
         asked = journal.asked_wake(workspace.uuid)
         if asked is None:
             return None
-        journal.forget_asked_wake(workspace.uuid)
         length, at = asked
-        if self.clock.now().wall - at > _ASKED_FOR:
+        last = journal.history(workspace.uuid, most=1)
+        if abs(self.clock.now().wall - at) > _ASKED_FOR or (last and last[-1].began >= at):
+            journal.forget_asked_wake(workspace.uuid)
             return None
         return self._from_now(workspace, length, Kind.EXTRA)
 
