@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, cast
-from zoneinfo import ZoneInfo
 
 from guestwake.channels.api import Parses
 from guestwake.clock import Clock
@@ -32,7 +30,7 @@ from guestwake.hypervisors.api import (
 )
 from guestwake.journal import Journal
 from guestwake.journal_file import JournalDamaged, set_aside
-from guestwake.locks import AlreadyRunning, held, is_held
+from guestwake.locks import held, is_held
 from guestwake.paths import Paths, PathsError, account_name, acts_for_host
 from guestwake.policy import prompt
 from guestwake.policy.due import Due, due
@@ -42,16 +40,11 @@ from guestwake.policy.schedule import timer
 from guestwake.policy.window import (
     Opening,
     Schedule,
-    last_opened,
     local_date,
-    openings,
     schedule_of,
 )
-from guestwake.policy.words import Deadline, Now, Power
+from guestwake.policy.words import Now, Power
 from guestwake.restart_service import (
-    RestartService,
-    ServiceWorld,
-    Starts,
     keep_timer,
     logged_on,
 )
@@ -71,10 +64,9 @@ from guestwake_wire import __version__
 
 if TYPE_CHECKING:
     from guestwake.channels.reading import ReaderProcess
-    from guestwake.hosts.linux_events import LinuxEvents
 
 if TYPE_CHECKING:
-    from guestwake.schedulers.systemd_install import Installation
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -162,31 +154,6 @@ class Application:
             self._reader = ReaderProcess()
         return self._reader
 
-    def bus_address(self) -> str:
-        """Of the bus that our API is on: the system's, or the session's of an ordinary user."""
-        if self.paths.user is None:
-            return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", SYSTEM_BUS)
-        runtime = self.paths.runtime.parent
-        return os.environ.get("DBUS_SESSION_BUS_ADDRESS", f"unix:path={runtime}/bus")
-
-    def events(self, on_change: Callable[[], None]) -> list[LinuxEvents]:
-        """What tells, in an event loop, that the host or a unit may have changed."""
-        from guestwake.hosts.linux_events import LinuxEvents
-
-        system = LinuxEvents(os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", SYSTEM_BUS), on_change)
-        if self.paths.user is None:
-            return [system]
-        return [system, LinuxEvents(self.bus_address(), on_change, ())]
-
-    def children(self, retried: Collection[int]) -> Starts:
-        """Managers as children of this process, called as it was. `retried`: exit codes that are
-        worth another try."""
-        from guestwake.schedulers.children import Children
-
-        root = [] if self.paths.root is None else ["--root", str(self.paths.root)]
-        command = [sys.executable, "-m", "guestwake.edges.cli", *root, "wake", "--scheduled"]
-        return Children(command, lambda code: code < 0 or code in retried)
-
     def scheduler(self) -> Scheduler | None:
         """None: none runs here, or all is below a folder of its own."""
         if self.paths.root is not None:
@@ -194,17 +161,6 @@ class Application:
         from guestwake.schedulers.systemd import scheduler
 
         return scheduler(self.paths)
-
-    def installation(self) -> Installation:
-        """Of the service, for the host or for an ordinary user. Raises PathsError."""
-        if self.paths.root is not None:
-            raise PathsError(
-                "a service is for the real system: leave out --root, and unset GUESTWAKE_ROOT"
-            )
-        from guestwake.schedulers.systemd import manager_of
-        from guestwake.schedulers.systemd_install import Installation
-
-        return Installation(manager_of(self.paths))
 
     @property
     def journal_path(self) -> Path:
@@ -241,6 +197,15 @@ class Application:
 
     def settings(self, workspace: Workspace, limits: Limits) -> Settings:
         return Settings(limits, schedule_of(limits, workspace.uuid, host_zone()))
+
+    def schedule(self, workspace: Workspace) -> Schedule:
+        return self.settings(workspace, self.resolved(workspace).limits).schedule
+
+    def poke(self) -> None:
+        """The resident service, where one runs, passes soon."""
+        with suppress(OSError):
+            self.paths.runtime.mkdir(parents=True, exist_ok=True)
+            (self.paths.runtime / "poke").touch()
 
     # workspaces
 
@@ -312,82 +277,6 @@ class Application:
     def is_running(self, workspace: Workspace) -> bool:
         return is_held(lock_of(self.locks, workspace.uuid))
 
-    # what a person wishes
-
-    def schedule(self, workspace: Workspace) -> Schedule:
-        return self.settings(workspace, self.resolved(workspace).limits).schedule
-
-    def zone(self, workspace: Workspace) -> ZoneInfo:
-        """The zone that its GuestUpdateTime is meant in."""
-        return self.schedule(workspace).zone
-
-    def skip(self, workspace: Workspace) -> Opening | None:
-        """Leave out the next window that no run has begun; a second time changes nothing. None:
-        there is none to come."""
-        with self.journal() as journal:
-            window = self._next_to_skip(workspace, journal)
-            if window is not None:
-                journal.skip(workspace.uuid, window.date, window.ends)
-            return window
-
-    def unskip(self, workspace: Workspace) -> Opening | None:
-        """The window that opens after all; None: none to come was left out."""
-        with self.journal() as journal:
-            window = self._next_to_skip(workspace, journal)
-            if window is None or not journal.unskip(workspace.uuid, window.date):
-                return None
-            return window
-
-    def _next_to_skip(self, workspace: Workspace, journal: Journal) -> Opening | None:
-        schedule, now = self.schedule(workspace), self.clock.now().wall
-        run = journal.run(workspace.uuid)
-        had = journal.ledger(workspace.uuid, workspace.added).done - journal.skipped(workspace.uuid)
-        taken = had | (set(run.dates) if run else set())
-        to_come = openings(schedule, now, now + _LOOK_AHEAD)
-        return next((window for window in to_come if window.date not in taken), None)
-
-    def pause(self, workspace: Workspace, until: datetime) -> None:
-        with self.journal() as journal:
-            journal.pause(workspace.uuid, until)
-        self._poke()
-
-    def resume(self, workspace: Workspace) -> bool:
-        """Whether it was paused. The window that passed last counts as left out, so that nothing
-        is caught up for the pause; `due` never goes further back than that one."""
-        schedule, now = self.schedule(workspace), self.clock.now().wall
-        with self.journal() as journal, journal.turn():
-            passed = last_opened(schedule, now)
-            done = journal.ledger(workspace.uuid, workspace.added).done
-            was_paused = journal.resume(workspace.uuid)
-            if was_paused and passed and passed.ends <= now and passed.date not in done:
-                journal.skip(workspace.uuid, passed.date, passed.ends)
-        self._poke()
-        return was_paused
-
-    def _poke(self) -> None:
-        """The resident service, where one runs, passes soon."""
-        with suppress(OSError):
-            self.paths.runtime.mkdir(parents=True, exist_ok=True)
-            (self.paths.runtime / "poke").touch()
-
-    def hold(self, workspace: Workspace, until: datetime, reason: str) -> None:
-        """It is in use until then; wakes nothing. Raises WorkspaceError where there are too many
-        holds already."""
-        now = self.clock.now().wall
-        with self.journal() as journal, journal.turn():
-            journal.drop_old_holds(workspace.uuid, now)
-            if len(journal.holds(workspace.uuid, now)) >= _HOLDS_MAX:
-                raise WorkspaceError(
-                    f"'{workspace.name}' has {_HOLDS_MAX} holds already: "
-                    f"'guestwake hold {quote(workspace.name)} --release' ends them."
-                )
-            journal.hold(workspace.uuid, until, reason)
-
-    def release(self, workspace: Workspace) -> int:
-        """How many holds there were."""
-        with self.journal() as journal:
-            return journal.release(workspace.uuid)
-
     # the wake run
 
     def wake(
@@ -402,27 +291,11 @@ class Application:
             with self._manager(workspace, journal, progress) as manager:
                 return manager.run(occasion)
 
-    def ask_wake(self, workspace: Workspace, duration: timedelta | None) -> None:
-        """What the next `wake_scheduled` does: a person's run of that length, None: of
-        GuestUpdateDuration. Raises AlreadyRunning, JournalError, WorkspaceError."""
-        length = duration or self.resolved(workspace).limits.guest_update_duration
-        if not length:
-            raise WorkspaceError(
-                f"'{workspace.name}': GuestUpdateDuration is 0, which disables the policy: say "
-                "for how long it is to be awake."
-            )
-        path = lock_of(self.locks, workspace.uuid)
-        if is_held(path):
-            raise AlreadyRunning(path, None)
-        with self.journal() as journal:
-            journal.ask_wake(workspace.uuid, length, self.clock.now().wall)
-
     def restart(self, name: str, progress: Progress = no_progress) -> Ended | None:
-        """Restart it now, over whatever is going on in it, as a person has just agreed. None: it
-        needs none, or is off. Raises AlreadyRunning where another process has its run: that one
+        """Restart it now, over whatever is going on in it, as a person has agreed (`Wishes`). None:
+        it needs none, or is off. Raises AlreadyRunning where another process has its run: that one
         restarts it within a minute."""
         workspace = self.workspaces.find(name)
-        self.agree(workspace)
         with (
             held(lock_of(self.locks, workspace.uuid)),
             self.journal() as journal,
@@ -430,49 +303,9 @@ class Application:
         ):
             return self._restart_required(workspace, manager)
 
-    def agree(self, workspace: Workspace) -> None:
-        """Somebody said "restart now". Raises WorkspaceError where nothing needs it."""
-        self._prompted(workspace, prompt.agreed)
-
-    def postpone(self, workspace: Workspace) -> Deadline:
-        """Somebody put it off; until when that is possible. Raises WorkspaceError likewise, and
-        where it was announced already."""
-        limits = self.resolved(workspace).limits
-
-        def put_off(before: prompt.Prompt, now: Now) -> prompt.Prompt:
-            if prompt.is_announced(before, limits, now):
-                raise WorkspaceError(
-                    f"the restart of '{workspace.name}' cannot be postponed any more: save what "
-                    "is open in its guest."
-                )
-            return prompt.postponed(before, now)
-
-        until = prompt.last_moment(self._prompted(workspace, put_off), limits)
-        assert until is not None  # it has been seen
-        return until
-
-    def prompt_seen(self, workspace: Workspace) -> None:
-        """A logged-on user sees the prompt. Raises WorkspaceError likewise."""
-        self._prompted(workspace, prompt.was_seen)
-
-    def _prompted(
-        self, workspace: Workspace, change: Callable[[prompt.Prompt, Now], prompt.Prompt]
-    ) -> prompt.Prompt:
-        with self.journal() as journal, journal.turn():
-            mark = journal.restart_mark(workspace.uuid)
-            if mark is None:
-                raise WorkspaceError(f"'{workspace.name}' needs no restart.")
-            now = self.clock.now()
-            kept = journal.change_prompt(
-                workspace.uuid, lambda before: change(prompt.about(before, mark), now)
-            )
-            assert kept is not None
-        self._poke()
-        return kept
-
     def _restart_required(self, workspace: Workspace, manager: UpdateManager) -> Ended | None:
         if manager.restart_answer() is not prompt.Answer.RESTART:
-            self._poke()  # people may have to be asked
+            self.poke()  # people may have to be asked
             return None
         length = 2 * self.resolved(workspace).limits.task_timeout
         return manager.run(self._from_now(workspace, length, Kind.RESTART))
@@ -523,16 +356,6 @@ class Application:
         if self._wants_restart(workspace, journal):
             return self._restart_required(workspace, manager)
         return ended
-
-    @contextmanager
-    def service(self, scheduler: Scheduler | None, starts: Starts) -> Iterator[RestartService]:
-        """The resident service, for one thread: the one that enters this."""
-        world = ServiceWorld(self.workspaces, self.host, self.clock, scheduler, starts, self.locks)
-        desk = _ServiceDesk(self)
-        try:
-            yield RestartService(world, desk)
-        finally:
-            desk.close()
 
     def stop(self) -> None:
         """From a signal handler: put back, and end."""
@@ -628,41 +451,6 @@ class _Desk:
         for problem in (*resolved.problems, *self._layers.remember()):
             log.warning("%s", problem)
         return self._application.settings(self._workspace, resolved.limits)
-
-
-class _ServiceDesk:
-    """What the resident service asks at each pass. Files are read again only where they have
-    changed, once for each owner."""
-
-    def __init__(self, application: Application) -> None:
-        self._application = application
-        self._journal: Journal | None = None
-        self._layers: dict[str | None, Layers] = {}
-
-    def journal(self) -> Journal:
-        """The one that is there now: a manager may have set a damaged one aside meanwhile."""
-        if self._journal is not None and self._journal.is_gone():
-            self.close()
-        if self._journal is None:
-            self._journal = self._application.opened_journal()
-        return self._journal
-
-    def close(self) -> None:
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
-
-    def settings(self, workspace: Workspace) -> Settings:
-        resolved = self._application.resolved(workspace, self._layers_of(workspace.owner))
-        return self._application.settings(workspace, resolved.limits)
-
-    def _layers_of(self, owner: str | None) -> Layers:
-        layers = self._layers.get(owner)
-        if layers is None or layers.changed():
-            layers = self._layers[owner] = load(self._application.paths, owner)
-            for problem in (*layers.problems, *layers.remember()):
-                log.warning("%s", problem)
-        return layers
 
 
 def user_name() -> str | None:

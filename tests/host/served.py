@@ -40,9 +40,10 @@ import sys
 from datetime import timedelta
 from guestwake.application import Application
 from guestwake.paths import Paths
+from guestwake.wishes import Wishes
 application = Application(Paths.system())
 workspace = application.workspaces.find(sys.argv[1])
-application.ask_wake(workspace, timedelta(seconds=float(sys.argv[2])))
+Wishes(application).ask_wake(workspace, timedelta(seconds=float(sys.argv[2])))
 """
 
 

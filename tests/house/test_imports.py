@@ -54,7 +54,11 @@ BACK_ENDS = tuple(
     f"guestwake.{name}" for name in ("hypervisors", "schedulers", "hosts", "channels")
 )
 CHANNELS = ("guestwake.channels.api", "guestwake.channels.socket")
-BUILDER = ("guestwake.application",)  # the one that chooses back ends, some by name
+BUILDER = (
+    "guestwake.application",
+    "guestwake.resident",
+    "guestwake.wishes",
+)  # the one that chooses back ends, some by name
 EDGES = ("guestwake.edges",)
 
 
@@ -77,8 +81,10 @@ ROOMS = (
     Room("guestwake.schedulers", ("guestwake.schedulers", *WORDS)),
     Room("guestwake.hosts", ("guestwake.hosts", *WORDS)),
     Room("guestwake.channels", ("guestwake.channels", "guestwake_wire", *WORDS)),
-    Room("guestwake.application", ("guestwake", "guestwake_wire"), but_not=EDGES),
-    Room("guestwake.reports", ("guestwake", "guestwake_wire"), but_not=EDGES),
+    *(
+        Room(f"guestwake.{name}", ("guestwake", "guestwake_wire"), but_not=EDGES)
+        for name in ("application", "resident", "wishes", "reports")
+    ),
     Room(
         "guestwake.edges.serve",
         (*EDGES, *BUILDER, *POLICY, *APIS, *KEEPERS, "guestwake.restart_service"),

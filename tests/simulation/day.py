@@ -18,6 +18,7 @@ from guestwake.journal import HistoryRow, Journal
 from guestwake.policy.restart import RestartMark
 from guestwake.policy.run import WakeRun, Why
 from guestwake.policy.words import Network, Power, Verb
+from guestwake.wishes import Wishes
 from guestwake.workspaces import Workspace
 from guestwake_wire.messages import ClientState, Installed, Strength
 
@@ -81,7 +82,7 @@ class Day(World):
 
     def hold(self, name: str, hours: float) -> None:
         until = self.now().wall + timedelta(hours=hours)
-        self.office.hold(self.office.workspaces.find(name), until, "a talk")
+        Wishes(self.office).hold(self.office.workspaces.find(name), until, "a talk")
 
     # time
 

@@ -25,6 +25,7 @@ from guestwake.hypervisors.memory import MemoryVm
 from guestwake.journal_file import JournalError
 from guestwake.policy.run import Prior
 from guestwake.policy.words import Network, Power, Verb
+from guestwake.wishes import Wishes
 
 DAYS_IN_CHECK = 20  # in `make check`
 DAYS = 60  # in `make test`
@@ -415,7 +416,7 @@ class Chaos:
         day.journal_fault = None
         for name in self.observer.vms:
             if day.has_workspace(day.vm(name)):
-                day.office.release(day.office.workspaces.find(name))
+                Wishes(day.office).release(day.office.workspaces.find(name))
         day.host.network, day.host.on_ac_power = Network.UP, True
         for _ in range(4):
             for name, seen in self.observer.vms.items():

@@ -38,6 +38,7 @@ from guestwake.hosts.message_bus import connected
 from guestwake.policy import prompt as prompts
 from guestwake.policy.prompt import Answer, Prompt
 from guestwake.policy.restart import MarkedReason, RestartMark
+from guestwake.wishes import Wishes
 
 LONG = 15.0  # seconds that a busy machine may take for what takes milliseconds
 QUIET = 0.3  # seconds in which nothing is to happen
@@ -212,7 +213,7 @@ def test_one_that_is_closed_without_an_answer_is_none(desk: Desk, reason: int) -
     before = desk.prompt()
     desk.seen.dismiss(reason)
     service.refresh()
-    desk.world.application.prompt_seen(desk.world.application.workspaces.find(UUID))
+    Wishes(desk.world.application).prompt_seen(desk.world.application.workspaces.find(UUID))
     service.refresh()
     quiet(lambda: desk.seen.open == {})
     assert desk.prompt() == before
@@ -242,7 +243,7 @@ def test_the_notice_tells_the_hour_stays_and_cannot_be_put_off(desk: Desk) -> No
 def test_what_was_answered_in_a_terminal_is_asked_no_more(desk: Desk) -> None:
     service = desk.begin()
     wait_until(desk.is_shown)
-    desk.world.application.agree(desk.world.application.workspaces.find(UUID))
+    Wishes(desk.world.application).agree(desk.world.application.workspaces.find(UUID))
     service.refresh()
     wait_until(lambda: desk.seen.open == {})
 
@@ -391,7 +392,7 @@ def test_a_service_that_comes_late_or_again_is_heard(desk: Desk) -> None:
     wait_until(desk.is_shown)
     service.stop()
     quiet(lambda: len(desk.seen.open) == 1)
-    desk.world.application.agree(desk.world.application.workspaces.find(UUID))
+    Wishes(desk.world.application).agree(desk.world.application.workspaces.find(UUID))
     back = Service(desk.world.address, desk.world.application)
     back.start()
     desk.world.cleanup.callback(back.stop)
@@ -460,7 +461,7 @@ def test_no_message_of_strangers_puts_it_off_the_bus(desk: Desk) -> None:
                 message.header.flags = MessageFlag(3)
                 message.header.fields[HeaderFields.destination] = f":1.{number}"
                 stranger.send(message)
-    desk.world.application.agree(desk.world.application.workspaces.find(UUID))
+    Wishes(desk.world.application).agree(desk.world.application.workspaces.find(UUID))
     service.refresh()
     wait_until(lambda: desk.seen.open == {})
 

@@ -14,6 +14,7 @@ from guestwake.paths import Paths
 from guestwake.policy.run import Kind, Phase, WakeRun, Why
 from guestwake.policy.window import Opening
 from guestwake.policy.words import Now
+from guestwake.wishes import Wishes
 from guestwake.workspaces import Workspace
 
 NOON = datetime(2026, 6, 9, 12, tzinfo=UTC)
@@ -48,7 +49,7 @@ def test_it_is_run_within_minutes_or_not_at_all(
 ) -> None:
     clock = MovedClock()
     application = Application(Paths.under(tmp_path, 0), clock=clock)
-    application.ask_wake(WEB, HOUR)
+    Wishes(application).ask_wake(WEB, HOUR)
     clock.wall += timedelta(minutes=minutes)
     with application.journal() as journal:
         occasion = application._asked(WEB, journal)
@@ -60,7 +61,7 @@ def test_a_manager_that_dies_before_it_began_loses_nothing_and_a_run_since_settl
     tmp_path: Path,
 ) -> None:
     application = Application(Paths.under(tmp_path, 0), clock=MovedClock())
-    application.ask_wake(WEB, HOUR)
+    Wishes(application).ask_wake(WEB, HOUR)
     with application.journal() as journal:
         for _ in range(2):
             occasion = application._asked(WEB, journal)

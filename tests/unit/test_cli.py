@@ -25,6 +25,7 @@ from guestwake.hypervisors.memory import MemoryHypervisor
 from guestwake.locks import held
 from guestwake.paths import Paths, PathsError
 from guestwake.policy.words import Network, Power
+from guestwake.wishes import Wishes
 
 ODD = 'we\'b "$(x)";\x1b[31mü‮\n'
 
@@ -432,7 +433,7 @@ def test_a_held_vm_stays_up_until_it_is_released(world: CommandWorld) -> None:
         (run,) = world.application_runs()
         phases.add(run.phase)
         if world.clock.wall - began > timedelta(hours=1):
-            world.application.release(world.application.workspaces.find("web01"))
+            Wishes(world.application).release(world.application.workspaces.find("web01"))
 
     began = world.clock.wall
     world.clock.at_wait = released_after_an_hour

@@ -49,6 +49,7 @@ from guestwake.locks import held
 from guestwake.policy.restart import MarkedReason, RestartMark
 from guestwake.policy.run import Kind, Phase, Prior, WakeRun, Why
 from guestwake.policy.window import Opening
+from guestwake.wishes import Wishes
 
 ROOT = Path(__file__).resolve().parents[2]
 PATH = path_of(UUID)
@@ -169,7 +170,7 @@ def test_a_property_is_as_it_is_now_and_not_as_it_was_at_the_last_pass(world: Db
     workspace = world.workspace()
     world.serve()
     assert world.property("Paused") is False
-    world.application.pause(workspace, world.clock.now().wall + _hours(1))
+    Wishes(world.application).pause(workspace, world.clock.now().wall + _hours(1))
     assert world.property("Paused") is True
 
 
@@ -235,7 +236,7 @@ def test_changes_are_signalled_once(world: DbusWorld) -> None:
     service = world.serve()
     with _Ear(world.address) as ear:
         service.refresh()
-        world.application.pause(workspace, world.clock.now().wall + _hours(1))
+        Wishes(world.application).pause(workspace, world.clock.now().wall + _hours(1))
         service.refresh()
         service.refresh()
         world.workspace("db01", OTHER_UUID)
@@ -339,7 +340,7 @@ def test_an_owner_cannot_fill_the_disk_with_holds(world: DbusWorld) -> None:
     workspace = world.workspace(owner=CALLER)
     now = world.clock.now().wall
     for _ in range(32):
-        world.application.hold(workspace, now + _hours(1), "")
+        Wishes(world.application).hold(workspace, now + _hours(1), "")
     world.serve()
     until = str(int((now + _hours(3)).timestamp()))
     assert "32 holds already" in world.act("Hold", "ts", until, "").error

@@ -18,6 +18,7 @@ from guestwake.hypervisors.api import ChannelIs
 from guestwake.locks import AlreadyRunning
 from guestwake.policy.run import WakeRun, Why
 from guestwake.policy.words import Power
+from guestwake.wishes import Wishes
 from guestwake.workspaces import Workspace
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def run(arguments: Namespace, application: Application) -> Exit:
         serves = arguments.command == "serve"  # it has its own way with signals
         with _stopped_by_signals(application) if talks and not serves else _as_ever():
             if arguments.command in WISHES:
-                return WISHES[arguments.command](arguments, application)
+                return WISHES[arguments.command](arguments, Wishes(application))
             return _COMMANDS[arguments.command](arguments, application, live)
     finally:
         live.end()
@@ -161,6 +162,7 @@ def _wake(arguments: Namespace, application: Application, live: Live) -> Exit:
 
 def _restart(arguments: Namespace, application: Application, live: Live) -> Exit:
     workspace = application.workspaces.find(arguments.workspace)
+    Wishes(application).agree(workspace)
     try:
         ended = application.restart(workspace.uuid, live.show)
     except AlreadyRunning:  # what was agreed is on record
@@ -180,7 +182,8 @@ def _restart(arguments: Namespace, application: Application, live: Live) -> Exit
 
 def _postpone(arguments: Namespace, application: Application, live: Live) -> Exit:
     workspace = application.workspaces.find(arguments.workspace)
-    until = local(application.postpone(workspace).wall, application.zone(workspace))
+    wishes = Wishes(application)
+    until = local(wishes.postpone(workspace).wall, wishes.zone(workspace))
     say(f"The restart of {_name(workspace)} is postponed; it can be until {until}.")
     return Exit.DONE
 

@@ -10,6 +10,7 @@ from guestwake.application import Application
 from guestwake.edges.dbus_api import Exported, NameTaken, export
 from guestwake.edges.dbus_deeds import Wakes
 from guestwake.hosts.message_bus import connected
+from guestwake.resident import bus_address
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ async def answer(
     while True:
         exported: Exported | None = None
         try:
-            async with connected(application.bus_address()) as bus:
+            async with connected(bus_address(application)) as bus:
                 exported = await export(
                     bus, application, wake, on_system_bus=on_system_bus, changed=changed
                 )

@@ -29,6 +29,7 @@ from guestwake.edges.text import printable
 from guestwake.journal import FOR_EVER
 from guestwake.policy.window import Opening
 from guestwake.reports import Reports
+from guestwake.wishes import Wishes
 from guestwake.workspaces import Workspace
 
 Wakes = Callable[[Workspace, timedelta | None], None]
@@ -42,6 +43,10 @@ class Desk:
 
     application: Application
     wake: Wakes
+
+    @property
+    def wishes(self) -> Wishes:
+        return Wishes(self.application)
 
     @property
     def reports(self) -> Reports:
@@ -104,42 +109,42 @@ def _wake(desk: Desk, workspace: Workspace, minutes: int) -> Body:
 def _hold(desk: Desk, workspace: Workspace, until: int, reason: str) -> Body:
     if len(reason) > REASON_MAX:
         raise Refused(BAD_ARGUMENT, f"reason: it may have {REASON_MAX} characters at most.")
-    desk.application.hold(workspace, _to_come(until, desk), reason)
+    desk.wishes.hold(workspace, _to_come(until, desk), reason)
     return []
 
 
 def _release(desk: Desk, workspace: Workspace) -> Body:
-    return [desk.application.release(workspace)]
+    return [desk.wishes.release(workspace)]
 
 
 def _skip(desk: Desk, workspace: Workspace) -> Body:
-    return _window(desk.application.skip(workspace))
+    return _window(desk.wishes.skip(workspace))
 
 
 def _unskip(desk: Desk, workspace: Workspace) -> Body:
-    return _window(desk.application.unskip(workspace))
+    return _window(desk.wishes.unskip(workspace))
 
 
 def _pause(desk: Desk, workspace: Workspace, until: int) -> Body:
-    desk.application.pause(workspace, _to_come(until, desk) if until else FOR_EVER)
+    desk.wishes.pause(workspace, _to_come(until, desk) if until else FOR_EVER)
     return []
 
 
 def _resume(desk: Desk, workspace: Workspace) -> Body:
-    return [desk.application.resume(workspace)]
+    return [desk.wishes.resume(workspace)]
 
 
 def _restart_now(desk: Desk, workspace: Workspace) -> Body:
-    desk.application.agree(workspace)
+    desk.wishes.agree(workspace)
     return []
 
 
 def _postpone(desk: Desk, workspace: Workspace) -> Body:
-    return [seconds(desk.application.postpone(workspace).wall)]
+    return [seconds(desk.wishes.postpone(workspace).wall)]
 
 
 def _prompt_seen(desk: Desk, workspace: Workspace) -> Body:
-    desk.application.prompt_seen(workspace)
+    desk.wishes.prompt_seen(workspace)
     return []
 
 

@@ -18,12 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from guestwake import resident
 from guestwake.application import Application
 from guestwake.edges.exit_codes import Exit
 from guestwake.edges.notify import notify, watchdog
 from guestwake.edges.watch import Watches
 from guestwake.locks import AlreadyRunning, held
 from guestwake.restart_service import RestartService, Starts
+from guestwake.wishes import Wishes
 from guestwake.workspaces import Workspace
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class _Service:
     def __init__(self, application: Application, *, bus: bool) -> None:
         self._application = application
         self._scheduler = application.scheduler()
-        self._starts: Starts = self._scheduler or application.children(_RETRIED)
+        self._starts: Starts = self._scheduler or resident.children(application, _RETRIED)
         self._wants_bus = bus
         self._exported: Exported | None = None
         self._service: RestartService | None = None
@@ -102,7 +104,7 @@ class _Service:
     def _pass(self) -> timedelta:
         """In the thread that has the journal."""
         if self._service is None:
-            service = self._application.service(self._scheduler, self._starts)
+            service = resident.service(self._application, self._scheduler, self._starts)
             self._service = self._stack.enter_context(service)
         return self._service.pass_()
 
@@ -144,7 +146,7 @@ class _Service:
             return
         from guestwake.edges.dbus_bus import answer
 
-        events = self._application.events(self._hear_of_units)
+        events = resident.events(self._application, self._hear_of_units)
         self._watch_units = events[-1].watch_units  # of the manager that keeps the timers
         async with asyncio.TaskGroup() as group:
             for each in events:
@@ -156,7 +158,7 @@ class _Service:
 
     def _wake(self, workspace: Workspace, duration: timedelta | None) -> None:
         """For the API, in a thread of its own."""
-        self._application.ask_wake(workspace, duration)
+        Wishes(self._application).ask_wake(workspace, duration)
         self._starts.start_run(workspace.uuid)
 
 

@@ -12,6 +12,7 @@ from guestwake.edges.exit_codes import Exit
 from guestwake.edges.live import Live
 from guestwake.edges.parser import UsageError
 from guestwake.edges.text import printable, say, say_json
+from guestwake.resident import installation
 
 
 def run(arguments: Namespace, application: Application) -> Exit:
@@ -20,13 +21,13 @@ def run(arguments: Namespace, application: Application) -> Exit:
     root.setLevel((arguments.log_level or "warning").upper())
     root.addHandler(Live())
     os.umask(0o022)  # units and actions are for all to read
-    installation = application.installation()
+    units = installation(application)
     if arguments.command == "service remove":
-        told = installation.remove()
+        told = units.remove()
     else:
         if arguments.linger and application.paths.user is None:
             raise UsageError("--linger is for ordinary users: the host's service always runs.")
-        told = installation.install(linger=arguments.linger)
+        told = units.install(linger=arguments.linger)
     if arguments.json:
         say_json(asdict(told))
         return Exit.DONE

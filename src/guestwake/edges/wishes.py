@@ -23,7 +23,7 @@ class Finds(Protocol):
 
 
 class Grants(Protocol):
-    """Who fulfils wishes; the methods of Application."""
+    """Who fulfils them: `Wishes`, or the host's service."""
 
     @property
     def workspaces(self) -> Finds: ...
