@@ -255,6 +255,17 @@ class Application:
                 self.workspaces.forget(workspace)
         return ended
 
+    def put_back(self, workspace: Workspace) -> Ended | None:
+        """As a signal has its run do, where that has no manager. None: there was nothing to put
+        back. Raises AlreadyRunning, HypervisorError."""
+        self.stop()
+        with (
+            held(lock_of(self.locks, workspace.uuid)),
+            self.journal() as journal,
+            self._manager(workspace, journal, no_progress) as manager,
+        ):
+            return manager.run(None)
+
     def add_channel(self, workspace: Workspace) -> ChannelNow:
         """Give its VM the Guest Update Service's channel. Raises HypervisorError."""
         return self._changed_channel(workspace, there=True)

@@ -1,0 +1,59 @@
+"""What a package calls before its files are removed: `python3 -m guestwake.edges.leave`.
+
+Units are stopped by then. What is left are runs in somebody's terminal, and those whose manager has
+died: what they woke is put back. Workspaces, settings and history stay.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+
+from guestwake.application import Application
+from guestwake.edges.as_service import as_service
+from guestwake.edges.exit_codes import Exit
+from guestwake.edges.text import complain
+from guestwake.hypervisors.api import HypervisorError
+from guestwake.journal_file import JournalError
+from guestwake.locks import AlreadyRunning
+from guestwake.paths import Paths
+from guestwake.workspaces import Workspace, WorkspaceError
+
+_LOOKS = 15 * 60  # as many seconds as a unit has to put back
+_LOOK_AGAIN = 1.0  # seconds
+
+
+def main() -> int:
+    """`Exit.NOT_PUT_BACK`: something stays awake, and it was said what and why."""
+    logging.basicConfig(format="guestwake: %(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        application = Application(as_service(Paths.here(None, os.environ, os.geteuid())))
+        left = [_left(application, each) for each in application.workspaces.all()]
+    except (OSError, JournalError, WorkspaceError) as err:
+        complain(str(err))
+        return Exit.NOT_PUT_BACK
+    return Exit.NOT_PUT_BACK if not all(left) else Exit.DONE
+
+
+def _left(application: Application, workspace: Workspace) -> bool:
+    """Whether nothing of it is awake any more that we woke."""
+    for _ in range(_LOOKS):
+        try:
+            ended = application.put_back(workspace)
+        except AlreadyRunning as err:  # somebody's own process: it puts back as well
+            if err.holder:
+                os.kill(err.holder, signal.SIGTERM)
+        except HypervisorError as err:
+            complain(f"'{workspace.name}' cannot be put back: {err}")
+            return False
+        else:
+            return ended is None or ended.over
+        application.clock.wait(_LOOK_AGAIN)
+    complain(f"'{workspace.name}' is not put back: its run goes on")
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
