@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 
 from guestwake.journal import InstalledRow, Journal, Said
 from guestwake.policy.in_use import Reporter, Session
 from guestwake.policy.restart import MarkedReason, RestartMark, marked
 from guestwake.policy.run import GuestReport, Restart
 from guestwake.policy.words import Now, Start
+from guestwake.said import is_fresh, report_of
 from guestwake_wire import messages
 from guestwake_wire.messages import ClientState, Report, Strength
 
-FRESH_FOR = timedelta(minutes=5)  # a guest says something every two minutes
 _NONE_YET = -1  # of `messages.Session.input`
 
 
@@ -83,13 +82,13 @@ def understood(said: Said | None, mark: RestartMark | None, start: Start | None,
     """`start`: the VM's now, None: it is at rest, or nobody can tell."""
     if said is None:
         return Word()
-    report = _report(said.text)
+    report = report_of(said)
     if report is None:
         return Word(reporter=Reporter.SILENT)
     sessions = tuple(_session(each, said, now) for each in report.sessions)
     same_start = start is not None and start.id == said.start
     before = said.boot_before if same_start else report.boot_id
-    if not same_start or -said.at.left(now) > FRESH_FOR:
+    if not same_start or not is_fresh(said, now):
         return Word(None, Reporter.SILENT, sessions, before)
     guest = GuestReport(
         boot_id=report.boot_id,
@@ -108,27 +107,12 @@ def nothing_left(report: Report) -> bool | None:
     return None if not states or ClientState.UNKNOWN in states else False
 
 
-@lru_cache(maxsize=64)
-def _report(text: str) -> Report | None:
-    """None: a later version wrote it, or somebody else did."""
-    try:
-        message = messages.decode(text.encode())
-    except messages.BadMessage:
-        return None
-    return message if isinstance(message, Report) else None
-
-
-def report_of(said: Said) -> Report | None:
-    """None: it cannot be understood any more."""
-    return _report(said.text)
-
-
 def _boot_before(before: Said | None, start: Start) -> str | None:
     if before is None:
         return None
     if before.start == start.id:
         return before.boot_before
-    report = _report(before.text)
+    report = report_of(before)
     return report.boot_id if report else before.boot_before
 
 

@@ -14,11 +14,13 @@ import typing
 from datetime import date, datetime, timedelta
 from enum import Enum
 from functools import cache, lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from guestwake.policy.prompt import Prompt
-from guestwake.policy.restart import RestartMark
-from guestwake.policy.run import WakeRun
+# Each where it is read: `status` reads marks and prompts, and must not wait for the run's policy.
+if TYPE_CHECKING:
+    from guestwake.policy.prompt import Prompt
+    from guestwake.policy.restart import RestartMark
+    from guestwake.policy.run import WakeRun
 
 _Kind = TypeVar("_Kind")
 
@@ -38,6 +40,8 @@ def load_run(text: str) -> WakeRun:
     Remembered by its text: each pass reads the record of every other workspace, and hardly any
     of them has changed since.
     """
+    from guestwake.policy.run import WakeRun
+
     try:
         run = _typed(WakeRun, json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
@@ -54,6 +58,8 @@ def dump_restart_mark(mark: RestartMark) -> str:
 @lru_cache(maxsize=256)
 def load_restart_mark(text: str) -> RestartMark:
     """Raises RecordError as `load_run` does."""
+    from guestwake.policy.restart import RestartMark
+
     return _loaded(RestartMark, text, "a restart mark")
 
 
@@ -64,6 +70,8 @@ def dump_prompt(prompt: Prompt) -> str:
 @lru_cache(maxsize=256)
 def load_prompt(text: str) -> Prompt:
     """Raises RecordError as `load_run` does."""
+    from guestwake.policy.prompt import Prompt
+
     return _loaded(Prompt, text, "a prompt")
 
 

@@ -325,12 +325,13 @@ def _prompt(
 def _word(said: Said | None, now: Now) -> GuestWord | None:
     if said is None:
         return None
-    from guestwake.guest_report import FRESH_FOR, report_of
+    from guestwake.said import is_fresh, report_of
 
-    report, ago = report_of(said), -said.at.left(now)
+    report = report_of(said)
     if report is None:
         return None
-    return GuestWord(said.by, said.at.wall, ago, ago <= FRESH_FOR, report, said.refused)
+    ago, fresh = -said.at.left(now), is_fresh(said, now)
+    return GuestWord(said.by, said.at.wall, ago, fresh, report, said.refused)
 
 
 def _id(event: Event) -> int:

@@ -41,11 +41,14 @@ KEEPERS = tuple(
         "events",
         "guest_report",
         "journal",
+        "journal_applications",
         "journal_file",
+        "journal_rows",
         "locks",
         "look",
         "paths",
         "record",
+        "said",
         "workspaces",
     )
 )
@@ -110,7 +113,10 @@ ROOMS = (
             *KEEPERS,
         ),
     ),
-    Room("guestwake.guest_report", (*KEEPERS, *POLICY, *APIS, "guestwake_wire")),
+    *(
+        Room(f"guestwake.{name}", (*KEEPERS, *POLICY, *APIS, "guestwake_wire"))
+        for name in ("guest_report", "said")
+    ),
     *(Room(keeper, (*KEEPERS, *POLICY, *APIS)) for keeper in KEEPERS),
     Room("guestwake", ("guestwake", "guestwake_wire"), but_not=(*BACK_ENDS, *EDGES, *BUILDER)),
 )

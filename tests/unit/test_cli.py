@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import signal
@@ -19,13 +20,16 @@ from guestwake.application import Application
 from guestwake.edges.cli import main
 from guestwake.edges.exit_codes import Exit
 from guestwake.edges.live import Live
+from guestwake.guest_report import keep
 from guestwake.hosts.memory import MemoryHost
 from guestwake.hypervisors.api import ChannelIs, NotAllowed
 from guestwake.hypervisors.memory import MemoryHypervisor
 from guestwake.locks import held
 from guestwake.paths import Paths, PathsError
-from guestwake.policy.words import Network, Power
+from guestwake.policy.prompt import Prompt
+from guestwake.policy.words import Network, Power, Start
 from guestwake.wishes import Wishes
+from guestwake_wire.messages import Reason, Report, Strength
 
 ODD = 'we\'b "$(x)";\x1b[31mü‮\n'
 
@@ -628,20 +632,49 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+# What `status` must not wait for.
+HEAVY = (
+    *("libvirt", "jeepney", "tabulate", "logging", "tomllib"),
+    *("guestwake.application", "guestwake.guest_report", "guestwake.policy.run"),
+)
+
+
 def test_status_imports_neither_hypervisor_nor_the_run(tmp_path: Path) -> None:
+    _said, heavy = _status_and_heavy(tmp_path)
+    assert heavy == []
+
+
+def test_status_of_a_guest_that_reports_imports_no_more(world: CommandWorld) -> None:
+    world.vm("web01")
+    application, now = world.application, world.clock.now()
+    uuid = application.workspaces.find("web01").uuid
+    restart = (Reason("reboot-required", Strength.STRONG, 60, "linux-image"),)
+    report = Report(1, 1_000, "boot-1", "agent", "Debian 12", "6.1", busy=True, restart=restart)
+    with application.journal() as journal:
+        keep(journal, uuid, report, Start("start-1", None), now, by="service")
+        journal.change_prompt(uuid, lambda before: Prompt("boot-1", tried=now.after(timedelta(0))))
+    said, heavy = _status_and_heavy(world.root)
+    assert "Debian 12" in said
+    assert "(reboot-required: linux-image)" in said
+    assert heavy == []
+
+
+def _status_and_heavy(root: Path) -> tuple[str, list[str]]:
+    """What `status` says, and what it imported of `HEAVY`."""
     code = (
-        "import sys; from guestwake.edges.cli import main; main(['status'])\n"
-        "print([name for name in ('libvirt', 'jeepney', 'tabulate', 'logging', 'tomllib',"
-        " 'guestwake.application', 'guestwake.policy.run') if name in sys.modules])"
+        "import json, sys; from guestwake.edges.cli import main; main(['status'])\n"
+        f"print(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         timeout=60,
-        env={**os.environ, "GUESTWAKE_ROOT": str(tmp_path)},
+        env={**os.environ, "GUESTWAKE_ROOT": str(root)},
     )
-    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+    assert done.returncode == 0, done.stderr
+    *said, heavy = done.stdout.splitlines()
+    return "\n".join(said), json.loads(heavy)
 
 
 def test_a_real_hypervisor_that_needs_no_machine(

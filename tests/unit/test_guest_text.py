@@ -102,6 +102,23 @@ def test_no_text_of_a_guest_forges_a_line(world: CommandWorld) -> None:
     assert not any("!!" in line[:8] for line in world.out.splitlines())
 
 
+@pytest.mark.parametrize(
+    "text", ["", "{", "[" * 5000, "null", '{"type": "nudge"}', '{"type": "report"}', "ü"]
+)
+def test_a_damaged_report_counts_as_none(world: CommandWorld, text: str) -> None:
+    says(world, REPORT._replace(restart=()))
+    application = world.application
+    uuid = application.workspaces.find("web01").uuid
+    with application.journal() as journal:
+        said = journal.said(uuid)
+        assert said is not None
+        journal.hear(uuid, said._replace(text=text))
+    assert world.run("status") == Exit.DONE
+    assert "nobody reports from it" in world.out
+    (status,) = world.json("status")
+    assert status["guest"] is None
+
+
 def test_history_names_what_was_installed(world: CommandWorld) -> None:
     assert world.run("wake", "web01", "--duration", "1") == Exit.DONE
     application = world.application

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from guestwake.guest_report import FRESH_FOR, Word, keep, keep_installed, nothing_left, understood
+from guestwake.guest_report import Word, keep, keep_installed, nothing_left, understood
 from guestwake.journal import INSTALLED_MAX, Journal
 from guestwake.policy.in_use import Reporter
 from guestwake.policy.run import Restart
 from guestwake.policy.words import Now, Start
+from guestwake.said import FRESH_FOR
 from guestwake_wire.messages import INSTALLED_MAX as INSTALLED_EACH
 from guestwake_wire.messages import (
     Client,

@@ -13,11 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from guestwake.policy.limits import Limits
 from guestwake.policy.restart import RestartMark
-from guestwake.policy.run import Facts
 from guestwake.policy.words import Deadline, Now, Power
+
+if TYPE_CHECKING:  # `status` asks what is shown, and must not wait for the policy of the run
+    from guestwake.policy.run import Facts
 
 GRACE = timedelta(minutes=10)
 ASK_AGAIN = timedelta(hours=4)  # after it was postponed, by whom it was not, at the next logon
