@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ from guestwake.hypervisors.api import (
 )
 from guestwake.journal import Journal
 from guestwake.journal_file import JournalDamaged, set_aside
-from guestwake.locks import held, is_held
+from guestwake.locks import held, holder_of, is_held
 from guestwake.paths import Paths, PathsError, account_name, acts_for_host
 from guestwake.policy import prompt
 from guestwake.policy.due import Due, due
@@ -76,6 +77,8 @@ VERSION = __version__
 _HYPERVISORS: dict[str, tuple[str, str]] = {}
 _LIBVIRT = ("guestwake.hypervisors.libvirt", "connect")
 SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
+# For a manager: a signal that does nothing to a program that does not know it.
+LOOK_NOW = signal.SIGCONT
 _HEARS = 10.0  # seconds that a guest is given to say how it is
 _ASKED_FOR = timedelta(minutes=10)  # nobody wants at night what could not be done at noon
 _HOLDS_MAX = 32  # of one workspace
@@ -206,6 +209,13 @@ class Application:
         with suppress(OSError):
             self.paths.runtime.mkdir(parents=True, exist_ok=True)
             (self.paths.runtime / "poke").touch()
+
+    def hurry_manager(self, workspace: Workspace) -> None:
+        """The manager that is at it, if there is one and it is this user's, looks again at once."""
+        with suppress(OSError):
+            holder = holder_of(lock_of(self.locks, workspace.uuid))
+            if holder is not None:
+                os.kill(holder, LOOK_NOW)
 
     # workspaces
 
@@ -368,6 +378,10 @@ class Application:
             return self._restart_required(workspace, manager)
         return ended
 
+    def look_now(self) -> None:
+        """From a signal handler: something has changed."""
+        self.clock.hurry()
+
     def stop(self) -> None:
         """From a signal handler: put back, and end."""
         self.told_to_stop = True
@@ -390,12 +404,12 @@ class Application:
         asked = journal.asked_wake(workspace.uuid)
         if asked is None:
             return None
-        length, at = asked
+        length, at, kind = asked
         last = journal.history(workspace.uuid, most=1)
         if abs(self.clock.now().wall - at) > _ASKED_FOR or (last and last[-1].began >= at):
             journal.forget_asked_wake(workspace.uuid)
             return None
-        return self._from_now(workspace, length, Kind.EXTRA)
+        return self._from_now(workspace, length, Kind(kind))
 
     def _scheduled(self, workspace: Workspace, journal: Journal) -> Occasion | None:
         found = self._due(workspace, journal)

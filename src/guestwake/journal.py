@@ -8,13 +8,13 @@ is opened, checked and set aside is in `journal_file.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from guestwake.journal_file import JournalDamaged, connect, translated
+from guestwake.journal_applications import ApplicationRows
+from guestwake.journal_file import JournalDamaged
 from guestwake.policy.due import Ledger
 from guestwake.policy.words import Deadline
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _OF_WORKSPACE = (
     *("run", "window", "standing", "hold", "pause", "owed_off", "asked_wake"),
-    *("report", "restart_mark", "prompt"),
+    *("report", "restart_mark", "prompt", "application", "opened", "fast_start"),
 )
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 INSTALLED_MAX = 1000  # of one run: a guest may make up new ones each second
@@ -114,17 +114,20 @@ class Hold(NamedTuple):
     reason: str
 
 
-class Journal:
+class AskedRun(NamedTuple):
+    """`kind`: as the policy spells it."""
+
+    length: timedelta
+    at: datetime
+    kind: str = "extra"
+
+
+class Journal(ApplicationRows):
     """Open with `Journal(path)` to write, `Journal(path, readonly=True)` to report."""
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
-        self.path = path
-        with translated(path):
-            self._db = connect(path, readonly=readonly)
+        super().__init__(path, readonly=readonly)
         self._file = None if readonly else _file(path)
-
-    def close(self) -> None:
-        self._db.close()
 
     def is_gone(self) -> bool:
         """Whether another file is at its path by now, or none."""
@@ -132,20 +135,6 @@ class Journal:
             return self._file != _file(self.path)
         except OSError:
             return True
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """One transaction; other writers wait. Rolled back where the body raises."""
-        with translated(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        with translated(self.path):
-            self._db.execute("COMMIT")
 
     # open runs
 
@@ -404,18 +393,20 @@ class Journal:
 
         self._do("INSERT OR REPLACE INTO prompt VALUES (?, ?)", workspace, dump_prompt(prompt))
 
-    # an extra run that somebody asked the resident service for
+    # a run that somebody asked for, and that a manager has yet to begin
 
-    def ask_wake(self, workspace: str, length: timedelta, at: datetime) -> None:
+    def ask_wake(self, workspace: str, asked: AskedRun) -> None:
+        """One at a time: the latest counts."""
         self._do(
-            "INSERT OR REPLACE INTO asked_wake VALUES (?, ?, ?)",
-            *(workspace, length.total_seconds(), at.isoformat()),
+            "INSERT OR REPLACE INTO asked_wake (workspace, seconds, at, kind) VALUES (?, ?, ?, ?)",
+            *(workspace, asked.length.total_seconds(), asked.at.isoformat(), asked.kind),
         )
 
-    def asked_wake(self, workspace: str) -> tuple[timedelta, datetime] | None:
-        """How long, and when it was asked for. None: nobody has."""
-        row = self._one("SELECT seconds, at FROM asked_wake WHERE workspace = ?", workspace)
-        return (timedelta(seconds=float(row[0])), _instant(row[1])) if row else None
+    def asked_wake(self, workspace: str) -> AskedRun | None:
+        row = self._one("SELECT seconds, at, kind FROM asked_wake WHERE workspace = ?", workspace)
+        if row is None:
+            return None
+        return AskedRun(timedelta(seconds=float(row[0])), _instant(row[1]), row[2])
 
     def forget_asked_wake(self, workspace: str) -> None:
         self._do("DELETE FROM asked_wake WHERE workspace = ?", workspace)
@@ -536,27 +527,6 @@ class Journal:
 
     # below
 
-    @contextmanager
-    def _together(self) -> Iterator[None]:
-        if self._db.in_transaction:
-            yield
-        else:
-            with self.turn():
-                yield
-
-    def _do(self, statement: str, *values: object) -> int:
-        with translated(self.path):
-            return self._db.execute(statement, values).rowcount
-
-    def _one(self, statement: str, *values: object) -> tuple[Any, ...] | None:
-        with translated(self.path):
-            row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
-            return row
-
-    def _all(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with translated(self.path):
-            return self._db.execute(statement, values).fetchall()
-
     def _load(self, text: str) -> WakeRun:
         from guestwake.record import RecordError, load_run
 
@@ -576,7 +546,7 @@ def _instant(text: str) -> datetime:
 
 
 def _glance(run: dict[str, Any]) -> Glance:
-    dateless = run["kind"] in ("extra", "restart")
+    dateless = run["kind"] in ("extra", "restart", "use", "fast-start")
     served = run["chain"][dateless:]
     return Glance(
         kind=run["kind"],

@@ -60,6 +60,19 @@ _MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE asked_wake (
         workspace TEXT PRIMARY KEY, seconds REAL NOT NULL, at TEXT NOT NULL);
     """,
+    # Published applications, those that are open, and Fast Start.
+    """
+    ALTER TABLE asked_wake ADD COLUMN kind TEXT NOT NULL DEFAULT 'extra';
+    CREATE TABLE application (
+        workspace TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, command TEXT NOT NULL,
+        how TEXT NOT NULL, icon BLOB, PRIMARY KEY (workspace, id));
+    CREATE TABLE opened (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, workspace TEXT NOT NULL, application TEXT NOT NULL,
+        processes TEXT NOT NULL, since TEXT NOT NULL, ready INTEGER NOT NULL,
+        shown INTEGER NOT NULL);
+    CREATE INDEX opened_of ON opened (workspace);
+    CREATE TABLE fast_start (workspace TEXT PRIMARY KEY, at TEXT NOT NULL);
+    """,
 )
 
 

@@ -57,6 +57,17 @@ def is_held(path: Path) -> bool:
         os.close(handle)
 
 
+def holder_of(path: Path) -> int | None:
+    """Its process. None: nobody holds it, or another process namespace does."""
+    if not is_held(path):
+        return None
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _written_pid(handle)
+    finally:
+        os.close(handle)
+
+
 def _lock(kind: int) -> bytes:
     return struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from guestwake.application import Application
 from guestwake.clock import Clock
-from guestwake.journal import Journal
+from guestwake.journal import AskedRun, Journal
 from guestwake.locks import AlreadyRunning, is_held
 from guestwake.policy import prompt
 from guestwake.policy.window import Opening, last_opened, openings
@@ -117,7 +117,8 @@ class Wishes:
         if is_held(path):
             raise AlreadyRunning(path, None)
         with self._application.journal() as journal:
-            journal.ask_wake(workspace.uuid, length, self._application.clock.now().wall)
+            asked = AskedRun(length, self._application.clock.now().wall)
+            journal.ask_wake(workspace.uuid, asked)
 
     def agree(self, workspace: Workspace) -> None:
         """Somebody said "restart now". Raises WorkspaceError where nothing needs it."""

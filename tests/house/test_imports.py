@@ -59,6 +59,7 @@ BACK_ENDS = tuple(
 CHANNELS = ("guestwake.channels.api", "guestwake.channels.socket")
 BUILDER = (
     "guestwake.application",
+    "guestwake.applications",
     "guestwake.resident",
     "guestwake.wishes",
 )  # the one that chooses back ends, some by name
@@ -86,7 +87,7 @@ ROOMS = (
     Room("guestwake.channels", ("guestwake.channels", "guestwake_wire", *WORDS)),
     *(
         Room(f"guestwake.{name}", ("guestwake", "guestwake_wire"), but_not=EDGES)
-        for name in ("application", "resident", "wishes", "reports")
+        for name in ("application", "applications", "resident", "wishes", "reports")
     ),
     Room(
         "guestwake.edges.serve",

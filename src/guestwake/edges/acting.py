@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from guestwake.application import Application, ChannelNow, default_uri, user_name
+from guestwake.application import LOOK_NOW, Application, ChannelNow, default_uri, user_name
 from guestwake.edges.exit_codes import Exit, of_run
 from guestwake.edges.live import Live
 from guestwake.edges.text import local, printable, say, span
@@ -52,6 +52,7 @@ def _stopped_by_signals(application: Application) -> Iterator[None]:
         yield
         return
     before = {one: signal.signal(one, lambda *_: application.stop()) for one in _SIGNALS}
+    before[LOOK_NOW] = signal.signal(LOOK_NOW, lambda *_: application.look_now())
     try:
         yield
     finally:

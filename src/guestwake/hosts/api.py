@@ -40,6 +40,10 @@ class Host(Protocol):
         """Addresses that a remote desktop client on this host is connected to (port 3389)."""
         ...
 
+    def is_alive(self, process: str) -> bool:
+        """Whether that process (`processes.name_of`) still runs. Never raises; in doubt it does."""
+        ...
+
     def suspend(self) -> None:
         """Let the host sleep. It is asked, and answers before it sleeps or after; the clock tells
         whether it did. Raises HostError: refused, by a block of somebody's too, or nobody there."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from guestwake.hosts import logind, utmp, wake_reason
+from guestwake.hosts import logind, processes, utmp, wake_reason
 from guestwake.hosts.api import Inhibited
 from guestwake.hosts.dbus import Property, SystemBus
 from guestwake.hosts.kernel_files import text_of
@@ -79,6 +79,9 @@ class LinuxHost:
             with suppress(OSError):
                 return peers_by_netlink()
         return peers_by_files(self._root)
+
+    def is_alive(self, process: str) -> bool:
+        return processes.is_alive(process, self._root / "proc")
 
     def suspend(self) -> None:
         logind.suspend(self._bus)

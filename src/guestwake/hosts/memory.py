@@ -19,6 +19,7 @@ class MemoryHost:
     disk_available: int | None = 102_400  # MiB
     peers: frozenset[str] = frozenset()
     logged_on: tuple[Logon, ...] | None = ()
+    processes: set[str] = field(default_factory=set)  # that run
     may_sleep: bool = True
     suspended: int = 0  # how often it was let sleep
     by_alarm: bool | None = None
@@ -38,6 +39,9 @@ class MemoryHost:
 
     def rdp_peers(self) -> frozenset[str]:
         return self.peers
+
+    def is_alive(self, process: str) -> bool:
+        return process in self.processes
 
     def suspend(self) -> None:
         if not self.may_sleep:

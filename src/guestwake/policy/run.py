@@ -52,9 +52,11 @@ class Kind(StrEnum):
     CAUGHT_UP = "caught-up"
     EXTRA = "extra"  # a person's `guestwake wake`: owned by no date
     RESTART = "restart"  # for a restart that is required, outside its windows: likewise
+    USE = "use"  # somebody opens an application: Normal Start; likewise
+    FAST_START = "fast-start"  # its owner has logged on; likewise
 
 
-DATELESS = frozenset({Kind.EXTRA, Kind.RESTART})
+DATELESS = frozenset({Kind.EXTRA, Kind.RESTART, Kind.USE, Kind.FAST_START})
 
 
 class Why(StrEnum):
