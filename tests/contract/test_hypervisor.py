@@ -13,12 +13,14 @@ from worlds import World, until
 from guestwake.hypervisors.api import (
     AgentSilent,
     AsksGuestAgent,
+    Autostart,
     HypervisorError,
     ImageUnusable,
     MarksStart,
     ReadsSavedImage,
     SetsGuestClock,
     TellsAddresses,
+    TellsAutostart,
     TellsChanges,
     TellsViewers,
     Vm,
@@ -33,6 +35,21 @@ NASTY = "workspace='a' <&>\"\n\tĳ 😀 ]]> <!-- -->"
 def has(world: World, power: type) -> None:
     if not isinstance(world.hypervisor, power):
         pytest.skip(f"has no {power.__name__}")
+
+
+# -- who else starts it
+
+
+def test_autostart_is_told(world: World) -> None:
+    has(world, TellsAutostart)
+    assert world.hypervisor.autostart(world.vm) is Autostart.NEVER
+    world.autostart()
+    assert world.hypervisor.autostart(world.vm) is Autostart.ALWAYS
+
+
+def test_a_vm_that_nobody_else_made_is_kept_by_nobody(world: World) -> None:
+    has(world, TellsAutostart)
+    assert world.hypervisor.kept_by(world.vm) is None
 
 
 # -- finding

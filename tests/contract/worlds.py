@@ -70,6 +70,7 @@ class World:
     crash: Callable[[], None] = lambda: pytest.skip("its VMs cannot crash")
     spoil_image: Callable[[], None] = lambda: pytest.skip("its images are not files")
     view: Callable[[], Callable[[], None]] = lambda: pytest.skip("it has no display")
+    autostart: Callable[[], object] = lambda: pytest.skip("nothing starts its VMs by itself")
     start_at_is_told: bool = True
     image_keeps_mark: bool = True
     guest_has_agent: bool = False  # one that answers
@@ -123,6 +124,7 @@ def memory_world() -> Iterator[World]:
         crash=lambda: machine.crashes(vm),
         spoil_image=lambda: machine.spoils_image(vm),
         view=view,
+        autostart=lambda: machine.autostarts(vm),
     )
 
 
@@ -144,7 +146,15 @@ def libvirt_test_world() -> Iterator[World]:
             image_keeps_mark=False,
             guest_has_agent=True,
             can_have_channel=False,
+            autostart=lambda: autostarts("test:///default", "test"),
         )
+
+
+def autostarts(uri: str, name: str) -> None:
+    """As another program in this process would set it."""
+    import libvirt
+
+    libvirt.open(uri).lookupByName(name).setAutostart(1)
 
 
 @contextlib.contextmanager
@@ -172,6 +182,7 @@ def qemu_world(libvirtd: Libvirtd, folder: Path, *, tcp: bool = False) -> Iterat
             crash=lambda: os.kill(qemu_pid(uuid), signal.SIGKILL),
             spoil_image=lambda: (libvirtd.save_folder / f"{name}.save").write_bytes(b"short"),
             view=view,
+            autostart=lambda: virsh(libvirtd, "autostart", name),
         )
         closing.callback(undefine, libvirtd, name)
         yield world

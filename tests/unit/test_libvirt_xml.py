@@ -12,6 +12,7 @@ from guestwake.hypervisors.libvirt_xml import (
     disks,
     displays,
     has_agent,
+    kept_by,
     mark_element,
     mark_text,
     may_suspend,
@@ -111,3 +112,23 @@ texts = st.text(st.characters(exclude_categories=("Cc", "Cs"), exclude_character
 @given(texts)
 def test_a_mark_is_read_back_as_it_was_written(text: str) -> None:
     assert mark_text(mark_element(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("inside", "program"),
+    [
+        ("", None),
+        ("<description>a web server</description>", None),
+        ("<description>Source: /srv/project/Vagrantfile</description>", "Vagrant"),
+        (
+            '<metadata><boxes:gnome-boxes xmlns:boxes="https://wiki.gnome.org/Apps/Boxes">'
+            "<os-state>installed</os-state></boxes:gnome-boxes></metadata>",
+            "GNOME Boxes",
+        ),
+        ('<metadata><other:thing xmlns:other="urn:x"/></metadata>', None),
+    ],
+)
+def test_another_program_that_keeps_a_vm_is_known_by_its_traces(
+    inside: str, program: str | None
+) -> None:
+    assert kept_by(f"<domain>{inside}</domain>") == program

@@ -39,6 +39,16 @@ def on_ac_power(root: Path) -> bool | None:
     return not any(supply.kind == "Battery" and _drains(supply, supplies) for supply in supplies)
 
 
+def has_battery(root: Path) -> bool | None:
+    """One that the host itself can run on; a UPS is none. None: the folder cannot be read."""
+    try:
+        return any(one.kind == "Battery" for one in _supplies(root / "sys/class/power_supply"))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+
+
 def _drains(battery: _Supply, supplies: list[_Supply]) -> bool:
     # Some firmware does not say what the battery does; then a charger known to be unplugged does.
     unplugged = any(supply.kind == "Mains" and supply.online is False for supply in supplies)

@@ -65,6 +65,14 @@ class ChannelIs(StrEnum):
         return cls.UNTIL_NEXT_BOOT if there else cls.MISSING
 
 
+class Autostart(StrEnum):
+    """Whether the hypervisor starts a VM by itself when it starts."""
+
+    NEVER = "never"
+    ALWAYS = "always"
+    ONCE = "once"  # the next time: it ran as the host went down
+
+
 class Hypervisor(Protocol):
     """Short blocking calls. Errors are `HypervisorError`, never the library's own."""
 
@@ -149,6 +157,16 @@ class ChangesChannel(Protocol):
 class TellsViewers(Protocol):
     def viewers(self, vm: Vm) -> frozenset[str] | None:
         """Display clients connected now, one opaque stable name each. None: cannot be told."""
+        ...
+
+
+@runtime_checkable
+class TellsAutostart(Protocol):
+    """Who else starts and stops this VM, as far as its definition tells."""
+
+    def autostart(self, vm: Vm) -> Autostart: ...
+    def kept_by(self, vm: Vm) -> str | None:
+        """The program that made it and starts and stops it too, by name. None: none is known."""
         ...
 
 

@@ -22,6 +22,7 @@ from guestwake.channels.api import Channel
 from guestwake.channels.socket import SocketChannel
 from guestwake.hypervisors import libvirt_port, libvirt_xml
 from guestwake.hypervisors.api import (
+    Autostart,
     ChannelIs,
     HypervisorError,
     ImageUnusable,
@@ -185,6 +186,17 @@ class Libvirt:
             if self._processes is None:
                 return None
             return self._processes.viewers(vm.uuid, displays)
+
+    def autostart(self, vm: Vm) -> Autostart:
+        with self._asked(vm, "look at") as domain:
+            if domain.autostart():
+                return Autostart.ALWAYS
+            return Autostart.ONCE if _autostarts_once(domain) else Autostart.NEVER
+
+    def kept_by(self, vm: Vm) -> str | None:
+        """Vagrant and GNOME Boxes leave their traces in the definitions that they make."""
+        with self._asked(vm, "look at") as domain:
+            return libvirt_xml.kept_by(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
 
     def addresses(self, vm: Vm) -> frozenset[str]:
         """From the leases of libvirt's own networks and the host's ARP table. Empty where neither
@@ -387,6 +399,18 @@ def _has_job(domain: libvirt.virDomain) -> bool:
         if err.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
             return False
         raise
+
+
+def _autostarts_once(domain: libvirt.virDomain) -> bool:
+    """Since libvirt 11.2, where it has saved VMs at the host's shutdown."""
+    ask = getattr(domain, "autostartOnce", None)
+    if ask is None:
+        return False
+    try:
+        return bool(ask())
+    except libvirt.libvirtError as err:  # an older daemon, or another driver
+        log.debug("autostart once: %s", err)
+        return False
 
 
 def _limit_agent(domain: libvirt.virDomain) -> None:

@@ -16,6 +16,7 @@ from guestwake.channels.api import PORT_NAME
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 MARK_NAMESPACE = "https://guestwake.org/xmlns/wake/1"
 MARK_PREFIX = "guestwake"
+_BOXES = "gnome-boxes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,17 @@ def vsock_cid(xml: str) -> int | None:
 def may_suspend(xml: str) -> bool:
     setting = _parsed(xml).find("pm/suspend-to-mem")
     return setting is None or setting.get("enabled") != "no"
+
+
+def kept_by(xml: str) -> str | None:
+    """The program that made the VM and starts and stops it too. virt-manager leaves no trace, as
+    it starts nothing by itself."""
+    domain = _parsed(xml)
+    if (domain.findtext("description") or "").strip().endswith("/Vagrantfile"):
+        return "Vagrant"
+    metadata = domain.find("metadata")
+    marks = () if metadata is None else (each.tag for each in metadata)
+    return "GNOME Boxes" if any(_BOXES in tag for tag in marks) else None
 
 
 def disks(xml: str) -> tuple[str, ...]:

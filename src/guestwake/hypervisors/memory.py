@@ -12,6 +12,7 @@ from typing import Any
 from guestwake.channels.api import ChannelClosed
 from guestwake.hypervisors.api import (
     AgentSilent,
+    Autostart,
     ChannelIs,
     HypervisorError,
     PowerState,
@@ -117,6 +118,12 @@ class MemoryHypervisor:
 
     def viewers(self, vm: Vm) -> frozenset[str] | None:
         return self._asked("viewers", vm).viewers
+
+    def autostart(self, vm: Vm) -> Autostart:
+        return self._asked("autostart", vm).autostart
+
+    def kept_by(self, vm: Vm) -> str | None:
+        return self._asked("kept_by", vm).kept_by
 
     def addresses(self, vm: Vm) -> frozenset[str]:
         return self._asked("addresses", vm).guest.addresses

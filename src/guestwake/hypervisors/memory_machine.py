@@ -15,6 +15,7 @@ from uuid import NAMESPACE_DNS, uuid5
 from guestwake.channels.api import ChannelClosed
 from guestwake.hypervisors.api import (
     AgentSilent,
+    Autostart,
     ChannelIs,
     HypervisorError,
     ImageUnusable,
@@ -108,6 +109,8 @@ class MemoryVm:
     clock_behind: timedelta = timedelta(0)  # the guest's clock against the host's
     stood_still_since: datetime | None = None
     changing: Change | None = None
+    autostart: Autostart = Autostart.NEVER
+    kept_by: str | None = None
 
     @property
     def vm(self) -> Vm:
@@ -236,6 +239,10 @@ class MemoryMachine:
         self._by("somebody", vm, f"renames to '{name}'")
         self.get(vm).name = name
         return self.get(vm).vm
+
+    def autostarts(self, vm: Vm, when: Autostart = Autostart.ALWAYS) -> None:
+        self.get(vm).autostart = when
+        self._by("somebody", vm, f"autostarts {when}")
 
     def works_on(self, vm: Vm, seconds: float) -> None:
         """A backup, a snapshot, a migration: a job that leaves the VM as it was."""

@@ -1,0 +1,81 @@
+"""The checks of one hypervisor: does it answer, can it be fast, what does it do by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from guestwake.policy.health_facts import HypervisorSeen, Kvm, Reach, Seen
+from guestwake.policy.health_words import Says, as_root, note, ok, problem, warning
+
+_INSTALL = "apt install qemu-system-x86 libvirt-daemon-system"
+
+
+def reach(seen: Seen, hypervisor: HypervisorSeen) -> Iterator[Says]:
+    host = seen.host
+    match hypervisor.reach:
+        case Reach.OPEN:
+            yield ok("It answers.")
+        case Reach.NO_ANSWER:
+            restart = "restart libvirtd" if hypervisor.is_local_qemu else ""
+            yield problem(
+                "It does not answer; no VM of it can be woken or put back. Its VMs themselves "
+                "outlive a restart of the daemon.",
+                _daemon(seen, hypervisor, restart) if restart else None,
+            )
+        case Reach.NOT_THERE:
+            yield problem(
+                f"It cannot be reached: {hypervisor.trouble}.",
+                as_root(host, _INSTALL) if hypervisor.is_local_qemu else None,
+            )
+        case Reach.NO_LIBRARY:
+            yield problem(
+                "Python knows no libvirt here.", as_root(host, "apt install python3-libvirt")
+            )
+        case Reach.REFUSED:
+            who = host.user or "guestwake"
+            yield problem(
+                "It does not let this user change VMs. After the command log off and on again.",
+                as_root(host, f"usermod -aG libvirt {who}"),
+            )
+        case Reach.TAKEN:
+            yield note("Another process has it open now; this one could not look at its VMs.")
+        case _:
+            assert_never(hypervisor.reach)
+
+
+def _daemon(seen: Seen, hypervisor: HypervisorSeen, verb: str) -> str | None:
+    """libvirt's daemon of a session is no unit, and ends with its last client."""
+    return None if hypervisor.is_session else as_root(seen.host, f"systemctl {verb}")
+
+
+def kvm(seen: Seen, hypervisor: HypervisorSeen) -> Iterator[Says]:
+    match hypervisor.kvm:
+        case Kvm.USABLE:
+            yield ok("VMs run with the processor's own virtualization (KVM).")
+        case Kvm.FORBIDDEN:
+            yield warning(
+                "This user may not use /dev/kvm: VMs run many times slower, or not at all. After "
+                "the command log off and on again.",
+                as_root(seen.host, f"usermod -aG kvm {seen.host.user or 'guestwake'}"),
+            )
+        case Kvm.MISSING:
+            yield note(
+                "There is no /dev/kvm: VMs run many times slower, and windows must be longer. Is "
+                "virtualization switched on in the firmware?"
+            )
+
+
+def host_shutdown(seen: Seen, hypervisor: HypervisorSeen) -> Iterator[Says]:
+    """libvirt 11.2 and later, of a user's own first of all."""
+    if hypervisor.restores_at_start:
+        where = "~/.config/libvirt" if hypervisor.is_session else "/etc/libvirt"
+        as_whom = "tee" if hypervisor.is_session else as_root(seen.host, "tee")
+        yield note(
+            "libvirt itself saves the VMs that run when the host goes down or you log off, and "
+            "starts them again with it: one may then run although nobody wants it to. The command "
+            "has it only save them.",
+            f"echo 'auto_shutdown_restore = 0' | {as_whom} -a {where}/qemu.conf",
+        )
+    elif hypervisor.saves_at_shutdown:
+        yield ok("libvirt itself saves the VMs that run when the host goes down.")
