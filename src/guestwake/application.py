@@ -217,6 +217,15 @@ class Application:
             if holder is not None:
                 os.kill(holder, LOOK_NOW)
 
+    @contextmanager
+    def hypervisor(self, uri: str) -> Iterator[Hypervisor]:
+        """For a look; who runs a VM has its own. It is asked nothing yet."""
+        hypervisor = self._open_hypervisor(uri)
+        try:
+            yield hypervisor
+        finally:
+            hypervisor.close()
+
     # workspaces
 
     def add(self, name: str, uri: str, owner: str | None) -> Added:

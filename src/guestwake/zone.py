@@ -8,7 +8,12 @@ from zoneinfo import ZoneInfo
 
 
 def host_zone() -> ZoneInfo:
-    """From TZ, /etc/localtime or /etc/timezone; UTC where the host does not tell."""
+    """UTC where the host does not tell."""
+    return told_zone() or ZoneInfo("UTC")
+
+
+def told_zone() -> ZoneInfo | None:
+    """From TZ, /etc/localtime or /etc/timezone. None: the host does not tell."""
     name = os.environ.get("TZ", "").lstrip(":")
     try:
         if name:
@@ -18,4 +23,4 @@ def host_zone() -> ZoneInfo:
             return ZoneInfo(link.partition("/zoneinfo/")[2])
         return ZoneInfo(Path("/etc/timezone").read_text().strip())
     except (OSError, ValueError, KeyError):
-        return ZoneInfo("UTC")
+        return None

@@ -13,7 +13,6 @@ from worlds import World, until
 from guestwake.hypervisors.api import (
     AgentSilent,
     AsksGuestAgent,
-    Autostart,
     HypervisorError,
     ImageUnusable,
     MarksStart,
@@ -22,12 +21,13 @@ from guestwake.hypervisors.api import (
     TellsAddresses,
     TellsAutostart,
     TellsChanges,
+    TellsVersion,
     TellsViewers,
     Vm,
     VmBusy,
     VmNotFound,
 )
-from guestwake.policy.words import Power, StoppedBy, Verb
+from guestwake.policy.words import Autostart, Power, StoppedBy, Verb
 
 NASTY = "workspace='a' <&>\"\n\tĳ 😀 ]]> <!-- -->"
 
@@ -45,6 +45,11 @@ def test_autostart_is_told(world: World) -> None:
     assert world.hypervisor.autostart(world.vm) is Autostart.NEVER
     world.autostart()
     assert world.hypervisor.autostart(world.vm) is Autostart.ALWAYS
+
+
+def test_the_version_is_told(world: World) -> None:
+    has(world, TellsVersion)
+    assert (0, 0, 0) < world.hypervisor.version() < (1000, 0, 0)
 
 
 def test_a_vm_that_nobody_else_made_is_kept_by_nobody(world: World) -> None:

@@ -60,6 +60,7 @@ CHANNELS = ("guestwake.channels.api", "guestwake.channels.socket")
 BUILDER = (
     "guestwake.application",
     "guestwake.applications",
+    "guestwake.doctor",
     "guestwake.resident",
     "guestwake.wishes",
 )  # the one that chooses back ends, some by name
@@ -87,7 +88,10 @@ ROOMS = (
     Room("guestwake.channels", ("guestwake.channels", "guestwake_wire", *WORDS)),
     *(
         Room(f"guestwake.{name}", ("guestwake", "guestwake_wire"), but_not=EDGES)
-        for name in ("application", "applications", "resident", "wishes", "reports")
+        for name in (
+            *("application", "applications", "resident", "wishes", "reports"),
+            *("doctor", "doctor_hypervisor"),
+        )
     ),
     Room(
         "guestwake.edges.serve",

@@ -104,6 +104,10 @@ def _called(arguments: Namespace, build: Build) -> Exit:
     try:
         return acting.run(arguments, build(paths))
     except UnknownWorkspace:
+    if arguments.command == "doctor":
+        from guestwake.edges import doctor
+
+        return doctor.run(arguments, build(paths))
         from guestwake.edges.remote import wish
 
         done = wish(arguments, paths)

@@ -1,4 +1,4 @@
-"""What `wake` says while it runs: one live line on a terminal, log lines above it.
+"""What is said while a command runs: one live line on a terminal, log lines above it.
 
 Without a terminal there is no live line; the log then says one line for each change.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from typing import TextIO
 
 from guestwake.edges.text import DOING, is_terminal, printable, span
@@ -18,6 +19,9 @@ from guestwake.workspaces import Workspace
 _COUNTS_DOWN = (Phase.WAITING, Phase.WATCHING, Phase.WAKING, Phase.HOLDING, Phase.RESTARTING)
 
 
+_SILENT_FOR = 2.0  # seconds that may pass without a word
+
+
 class Live(logging.Handler):
     """The log on `stream`, and under it the live line where that is a terminal."""
 
@@ -26,6 +30,20 @@ class Live(logging.Handler):
         self._stream = stream or sys.stderr
         self.moves = is_terminal(self._stream)
         self._line = ""
+        self._began = time.monotonic()
+        self._said = ""
+
+    def wait_for(self, what: str) -> None:
+        """While an answer is awaited, called again and again: whoever looks is told whose it is.
+        Without a terminal that is one line for each."""
+        if time.monotonic() - self._began < _SILENT_FOR:
+            return
+        if self.moves:
+            self._line = printable(f"waiting for {what} ...")
+            self._draw()
+        elif what != self._said:
+            self._said = what
+            self._stream.write(f"guestwake: waiting for {printable(what)}\n")
 
     def show(self, workspace: Workspace, step: Step, now: Now) -> None:
         """At each pass of the loop."""

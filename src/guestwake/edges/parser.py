@@ -290,6 +290,16 @@ def _status(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "workspace",
+        metavar="WORKSPACE",
+        nargs="?",
+        help="name or UUID of a workspace; without it, the host and all of them",
+    )
+    _json(parser)
+
+
 def _of_all(parser: argparse.ArgumentParser) -> None:
     _workspace(parser, optional=True)
     _json(parser)
@@ -449,6 +459,15 @@ COMMANDS = (
         "whether a guest whose updates need a restart is restarted now or later, and the notice "
         "when it will be. The host's service and the user's own are listened to. One agent runs "
         "in each session, from the user's unit guestwake-agent.service.",
+    Command(
+        "doctor",
+        "what is wrong, and the command that mends it",
+        "Checks all that must work together: the service and its timers, the hypervisor, the VM "
+        "of each workspace and its guest, and whether anything else starts or stops it or keeps it "
+        "from ever being updated. What is wrong comes first, each with the command that mends it. "
+        "It asks the hypervisor, and changes nothing. Ends with 14 if something is wrong.",
+        _doctor,
+    ),
         _agent,
     ),
     Command(

@@ -22,6 +22,9 @@ LOGIND = "org.freedesktop.login1"
 PATH = "/org/freedesktop/login1"
 MANAGER = f"{LOGIND}.Manager"
 _SESSION = f"{LOGIND}.Session"
+_LID = Property(LOGIND, PATH, MANAGER, "HandleLidSwitch")
+_LID_ON_POWER = Property(LOGIND, PATH, MANAGER, "HandleLidSwitchExternalPower")
+_SLEEPS = ("suspend", "hibernate", "hybrid-sleep", "suspend-then-hibernate", "sleep")
 _LIST = Call(LOGIND, PATH, MANAGER, "ListSessions")
 
 # A person's, with or without a manager of their own; root's at the console is "early". Not:
@@ -31,6 +34,16 @@ _AT_THE_HOST = ("x11", "wayland", "mir", "tty")  # not: web, unspecified
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _Told = Mapping[str, object]
+
+
+# --- how it is set
+
+
+def sleeps_when_lid_closes(bus: SystemBus) -> bool | None:
+    """On AC power. None: logind is not there, or is silent."""
+    told = bus.ask((_LID, _LID_ON_POWER))
+    acts = told.get(_LID_ON_POWER) or told.get(_LID)
+    return acts in _SLEEPS if isinstance(acts, str) else None
 
 
 # --- who is logged on

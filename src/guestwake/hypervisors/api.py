@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from guestwake.channels.api import Channel
-from guestwake.policy.words import Power, Start, StoppedBy, Trouble, Verb
+from guestwake.policy.words import Autostart, Power, Start, StoppedBy, Trouble, Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,6 @@ class ChannelIs(StrEnum):
         if defined:
             return cls.LIVE if there else cls.AT_NEXT_BOOT
         return cls.UNTIL_NEXT_BOOT if there else cls.MISSING
-
-
-class Autostart(StrEnum):
-    """Whether the hypervisor starts a VM by itself when it starts."""
-
-    NEVER = "never"
-    ALWAYS = "always"
-    ONCE = "once"  # the next time: it ran as the host went down
 
 
 class Hypervisor(Protocol):
@@ -167,6 +159,13 @@ class TellsAutostart(Protocol):
     def autostart(self, vm: Vm) -> Autostart: ...
     def kept_by(self, vm: Vm) -> str | None:
         """The program that made it and starts and stops it too, by name. None: none is known."""
+        ...
+
+
+@runtime_checkable
+class TellsVersion(Protocol):
+    def version(self) -> tuple[int, int, int]:
+        """Of what answers, be it on another host: what it does by itself depends on it."""
         ...
 
 

@@ -22,7 +22,6 @@ from guestwake.channels.api import Channel
 from guestwake.channels.socket import SocketChannel
 from guestwake.hypervisors import libvirt_port, libvirt_xml
 from guestwake.hypervisors.api import (
-    Autostart,
     ChannelIs,
     HypervisorError,
     ImageUnusable,
@@ -46,7 +45,7 @@ from guestwake.hypervisors.libvirt_tables import (
     VERBS,
     power_of,
 )
-from guestwake.policy.words import Power, Start, StoppedBy, Verb
+from guestwake.policy.words import Autostart, Power, Start, StoppedBy, Verb
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +66,11 @@ class Libvirt:
         self._connection.on_lost = self._tell_channels
         self._channels: WeakSet[StreamChannel | SocketChannel] = WeakSet()
         self._processes = QemuProcesses() if is_local_qemu(uri) else None
+
+    def version(self) -> tuple[int, int, int]:
+        with self._connection.translated("ask the version"):
+            number = self._connection.get().getLibVersion()
+            return number // 1_000_000, number // 1000 % 1000, number % 1000
 
     def vms(self) -> Iterable[Vm]:
         with self._connection.translated("list the VMs"):

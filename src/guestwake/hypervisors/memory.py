@@ -12,7 +12,6 @@ from typing import Any
 from guestwake.channels.api import ChannelClosed
 from guestwake.hypervisors.api import (
     AgentSilent,
-    Autostart,
     ChannelIs,
     HypervisorError,
     PowerState,
@@ -28,7 +27,7 @@ from guestwake.hypervisors.memory_machine import (
     MemoryVm,
     agent_answers,
 )
-from guestwake.policy.words import Power, Verb
+from guestwake.policy.words import Autostart, Power, Verb
 
 __all__ = ["Guest", "GuestEnd", "MemoryHypervisor", "MemoryMachine", "MemoryVm"]
 
@@ -42,6 +41,10 @@ class MemoryHypervisor:
         self._machine = machine
         self._unlisten: list[Callable[[], None]] = []
         self._channels: list[MemoryChannel] = []
+
+    def version(self) -> tuple[int, int, int]:
+        self._machine.check("version")
+        return self._machine.version
 
     def vms(self) -> Iterable[Vm]:
         self._machine.check("vms")

@@ -15,7 +15,6 @@ from uuid import NAMESPACE_DNS, uuid5
 from guestwake.channels.api import ChannelClosed
 from guestwake.hypervisors.api import (
     AgentSilent,
-    Autostart,
     ChannelIs,
     HypervisorError,
     ImageUnusable,
@@ -24,7 +23,7 @@ from guestwake.hypervisors.api import (
     VmBusy,
     VmNotFound,
 )
-from guestwake.policy.words import Now, Power, Start, StoppedBy, Verb
+from guestwake.policy.words import Autostart, Now, Power, Start, StoppedBy, Verb
 
 _STARTED = frozenset({Power.RUNNING, Power.PAUSED, Power.SUSPENDED})
 _VERBS: dict[Power, frozenset[Verb]] = {
@@ -146,6 +145,7 @@ class MemoryMachine:
 
     def __init__(self, now: Callable[[], Now]) -> None:
         self.now = now
+        self.version = (1, 0, 0)
         self.deeds: list[Deed] = []
         self._vms: dict[str, MemoryVm] = {}
         self._faults: dict[tuple[str, str | None], Fault] = {}

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from guestwake.policy.limits import Limits
 from guestwake.policy.restart import RestartMark
-from guestwake.policy.words import Drift, HostFacts, Now, Power
+from guestwake.policy.words import Autostart, Drift, HostFacts, Now, Power
 
 
 class Level(StrEnum):
@@ -132,14 +132,6 @@ class HypervisorSeen:
     restores_at_start: bool | None = None
 
 
-class Autostarts(StrEnum):
-    """Whether the hypervisor starts a VM by itself as it starts."""
-
-    NEVER = "never"
-    ALWAYS = "always"
-    ONCE = "once"  # the next time: it was running when the host went down
-
-
 class ChannelSeen(StrEnum):
     MISSING = "missing"
     THERE = "there"
@@ -158,7 +150,7 @@ class VmSeen:
     image_ok: bool | None = None
     has_agent: bool = False
     channel: ChannelSeen | None = None
-    autostarts: Autostarts | None = None
+    autostarts: Autostart | None = None
     kept_by: str | None = None  # another program that starts and stops it, by name
     disk_available: int | None = None  # MiB where its saved image would lie
 

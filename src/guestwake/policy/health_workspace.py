@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from guestwake.policy.health_facts import Autostarts, ChannelSeen, Seen, WorkspaceSeen
+from guestwake.policy.health_facts import ChannelSeen, Seen, WorkspaceSeen
 from guestwake.policy.health_words import (
     UNIT,
     Says,
@@ -21,7 +21,7 @@ from guestwake.policy.health_words import (
 from guestwake.policy.limits import CatchUp, ReturnState
 from guestwake.policy.restart import SURVIVES
 from guestwake.policy.run import Why
-from guestwake.policy.words import Power
+from guestwake.policy.words import Autostart, Power
 
 INSTALLS_ON_SHUTDOWN = "installs-on-shutdown"  # the guest's word for it, a weak sign
 _ENOUGH = 3  # windows, from which on one may say "never"
@@ -223,18 +223,18 @@ def _laptop(workspace: WorkspaceSeen) -> Says:
 
 def autostart(seen: Seen, workspace: WorkspaceSeen) -> Iterator[Says]:
     match workspace.vm.autostarts if workspace.vm else None:
-        case Autostarts.ALWAYS:
+        case Autostart.ALWAYS:
             yield warning(
                 "libvirt starts it with the host (autostart): it then runs before its window, and "
                 "is only watched, never put back.",
                 f"virsh --connect '{workspace.uri}' autostart --disable {workspace.word}",
             )
-        case Autostarts.ONCE:
+        case Autostart.ONCE:
             yield note(
                 "libvirt starts it with the host the next time, as it ran when that went down.",
                 f"virsh --connect '{workspace.uri}' autostart --once --disable {workspace.word}",
             )
-        case Autostarts.NEVER:
+        case Autostart.NEVER:
             yield ok("Nothing of libvirt's starts it by itself.")
 
 

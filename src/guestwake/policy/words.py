@@ -36,6 +36,14 @@ class StoppedBy(StrEnum):
     MIGRATION = "migration"
 
 
+class Autostart(StrEnum):
+    """Whether the hypervisor starts a VM by itself when it starts."""
+
+    NEVER = "never"
+    ALWAYS = "always"
+    ONCE = "once"  # the next time: it ran as the host went down
+
+
 class Verb(StrEnum):
     """What a hypervisor can be asked. Each is started by `apply`; the next look tells the end."""
 
