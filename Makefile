@@ -1,13 +1,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 .DEFAULT_GOAL := help
-.PHONY: help demo guest test test-all check bench docs clean
+.PHONY: help demo guest deb test test-all check bench docs clean
 
 PYTHON := .venv/bin/python
 # What QEMU guests run in: without a /dev/kvm that exists and hangs.
 LAB := tools/without_kvm $(PYTHON)
 PREPARE := tools/bootstrap --lab && PYTHONPATH=tests $(PYTHON) -m lab.image
-PREPARE_TESTS := $(PREPARE) && PYTHONPATH=tests $(PYTHON) -m lab.host_image
+PREPARE_TESTS := tools/bootstrap --lab --deb && PYTHONPATH=tests $(PYTHON) -m lab.image && \
+	PYTHONPATH=tests $(PYTHON) -m lab.host_image
 
 # Tests without a guest. Two processes share them, but for those that measure time themselves.
 FAST := -m "not more and not full and not qemu and not host"
@@ -21,6 +22,10 @@ demo:  ## a real hibernated guest is woken, updated by its own update client, pu
 
 guest:  ## the Guest Update Service as one file to install in a guest
 	@python3 tools/guest
+
+deb:  ## Debian packages of host and guest, into dist/
+	@tools/bootstrap --deb
+	@tools/deb
 
 test:  ## one real pass of every story, with real guests (about ten minutes)
 	@$(PREPARE_TESTS)
