@@ -11,15 +11,21 @@ from lab.host import Host
 NO_WINDOWS = ("guest_update_duration = 0",)
 
 
-# In a container a boot has an id of its own by a mount over the kernel's; these two take it away.
-OF_A_CONTAINER = "[Service]\nProtectKernelTunables=no\nProtectControlGroups=no\n"
+# In a container a boot has an id of its own by a mount over the kernel's; the first two take it
+# away. And nobody waits for the half minute before a manager that died is started anew.
+OF_THE_LAB = """\
+[Service]
+ProtectKernelTunables=no
+ProtectControlGroups=no
+RestartSec=1
+"""
 
 
 def served(host: Host) -> None:
     """The service is installed and runs; there are no windows yet."""
     set_(host, *NO_WINDOWS)
     for unit in ("guestwake.service", "guestwake-wake@.service"):
-        host.put(f"/etc/systemd/system/{unit}.d/container.conf", OF_A_CONTAINER)
+        host.put(f"/etc/systemd/system/{unit}.d/lab.conf", OF_THE_LAB)
     host.run("systemctl", "daemon-reload")
     host.run("systemctl", "enable", "--now", "guestwake-timers.socket", "guestwake.service")
 
@@ -51,6 +57,36 @@ def wakes(host: Host, guest: Guest, seconds: float) -> None:
     """Somebody's own run, of that length."""
     host.run("python3", "-c", ASKS, guest.uuid, str(seconds), user="guestwake")
     host.run("systemctl", "start", "--no-block", run_unit(guest))
+
+
+# A restart that is required is left to the logon.
+NOT_IN_WINDOWS = (*NO_WINDOWS, "restart_in_window = 0")
+
+
+def signalled(host: Host, *settings: str) -> Guest:
+    """A VM of anna's at rest, whose guest has asked for a restart while it had a run."""
+    guest = host.hibernated_guest("web01")
+    served(host)
+    set_(host, *NOT_IN_WINDOWS, *settings)
+    looked_after(host, guest, owner="anna")
+    wakes(host, guest, 300)
+    host.wait_until(lambda: phase(host, guest) == "holding")
+    guest.wait_until_agent_answers()
+    requires_restart(guest)
+    host.wait_until(lambda: is_restart_required(host, guest))
+    host.run("systemctl", "stop", run_unit(guest))
+    assert outcomes(host, guest) == ["put-back"]
+    assert guest.state() == "saved"
+    return guest
+
+
+def requires_restart(guest: Guest) -> None:
+    done = guest.run("guestwake-guest require-restart --reason libc6")
+    assert done.code == 0, done
+
+
+def is_restart_required(host: Host, guest: Guest) -> bool:
+    return status(host, guest)["restart_required"] is not None
 
 
 def run_unit(guest: Guest) -> str:
