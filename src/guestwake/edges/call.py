@@ -98,16 +98,16 @@ def _called(arguments: Namespace, build: Build) -> Exit:
         from guestwake.edges import service
 
         return service.run(arguments, build(paths))
+    if arguments.command == "doctor":
+        from guestwake.edges import doctor
+
+        return doctor.run(arguments, build(paths))
     from guestwake.edges import acting
     from guestwake.workspaces import UnknownWorkspace
 
     try:
         return acting.run(arguments, build(paths))
     except UnknownWorkspace:
-    if arguments.command == "doctor":
-        from guestwake.edges import doctor
-
-        return doctor.run(arguments, build(paths))
         from guestwake.edges.remote import wish
 
         done = wish(arguments, paths)
