@@ -83,6 +83,7 @@ class Look:
             trouble=self.trouble,
             is_local_qemu=local,
             is_session=session,
+            daemon=libvirt_files.daemon(self.root) if local else None,
             kvm=_kvm(self.root) if local else None,
             saves_at_shutdown=saves,
             restores_at_start=restores,

@@ -51,6 +51,12 @@ def kvm(root: Path = Path("/")) -> bool | None:
     return os.access(device, os.R_OK | os.W_OK) if device.exists() else None
 
 
+def daemon(root: Path = Path("/")) -> str | None:
+    """libvirt's for QEMU, as systemd would call it. None: none is installed."""
+    found = (name for name in ("libvirtd", "virtqemud") if (root / "usr/sbin" / name).exists())
+    return next(found, None)
+
+
 def libvirt_socket(root: Path = Path("/")) -> bool | None:
     """Whether this process may connect to the system's libvirt. None: no daemon has a socket."""
     folder = root / "run/libvirt"

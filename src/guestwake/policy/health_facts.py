@@ -127,6 +127,7 @@ class HypervisorSeen:
     trouble: str = ""
     is_local_qemu: bool = False
     is_session: bool = False
+    daemon: str | None = None  # libvirt's that is installed on this host
     kvm: Kvm | None = None  # None: not on this host
     saves_at_shutdown: bool | None = None
     restores_at_start: bool | None = None

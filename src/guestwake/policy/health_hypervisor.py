@@ -17,17 +17,19 @@ def reach(seen: Seen, hypervisor: HypervisorSeen) -> Iterator[Says]:
         case Reach.OPEN:
             yield ok("It answers.")
         case Reach.NO_ANSWER:
-            restart = "restart libvirtd" if hypervisor.is_local_qemu else ""
             yield problem(
-                "It does not answer; no VM of it can be woken or put back. Its VMs themselves "
-                "outlive a restart of the daemon.",
-                _daemon(seen, hypervisor, restart) if restart else None,
+                "It does not answer; no VM of it can be woken or put back. VMs outlive a restart "
+                "of libvirt's daemon.",
+                _daemon(seen, hypervisor, "restart"),
+            )
+        case Reach.NOT_THERE if hypervisor.daemon is None and hypervisor.is_local_qemu:
+            yield problem(
+                "libvirt or QEMU is not installed; on Debian and Ubuntu this installs both.",
+                as_root(host, _INSTALL),
             )
         case Reach.NOT_THERE:
-            yield problem(
-                f"It cannot be reached: {hypervisor.trouble}.",
-                as_root(host, _INSTALL) if hypervisor.is_local_qemu else None,
-            )
+            said = hypervisor.trouble or "it cannot be reached"
+            yield problem(f"{said[0].upper()}{said[1:]}.", _daemon(seen, hypervisor, "start"))
         case Reach.NO_LIBRARY:
             yield problem(
                 "Python knows no libvirt here.", as_root(host, "apt install python3-libvirt")
@@ -45,8 +47,10 @@ def reach(seen: Seen, hypervisor: HypervisorSeen) -> Iterator[Says]:
 
 
 def _daemon(seen: Seen, hypervisor: HypervisorSeen, verb: str) -> str | None:
-    """libvirt's daemon of a session is no unit, and ends with its last client."""
-    return None if hypervisor.is_session else as_root(seen.host, f"systemctl {verb}")
+    """None: that of a session is no unit, and ends with its last client; nor is one elsewhere."""
+    if hypervisor.daemon is None or not hypervisor.is_local_qemu or hypervisor.is_session:
+        return None
+    return as_root(seen.host, f"systemctl {verb} {hypervisor.daemon}")
 
 
 def kvm(seen: Seen, hypervisor: HypervisorSeen) -> Iterator[Says]:
