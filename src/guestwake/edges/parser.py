@@ -459,6 +459,8 @@ COMMANDS = (
         "whether a guest whose updates need a restart is restarted now or later, and the notice "
         "when it will be. The host's service and the user's own are listened to. One agent runs "
         "in each session, from the user's unit guestwake-agent.service.",
+        _agent,
+    ),
     Command(
         "doctor",
         "what is wrong, and the command that mends it",
@@ -467,8 +469,6 @@ COMMANDS = (
         "from ever being updated. What is wrong comes first, each with the command that mends it. "
         "It asks the hypervisor, and changes nothing. Ends with 14 if something is wrong.",
         _doctor,
-    ),
-        _agent,
     ),
     Command(
         "service install",
