@@ -385,6 +385,7 @@ CASES: tuple[Case, ...] = (
         *("windows", W, "and CatchUp is never"),
         "guestwake settings set WakeHost=1 --workspace 'web 1'",
     ),
+    (workspace(windows=WindowsSeen()), "windows", O, "No window of it has passed", None),
     (WELL, "windows", O, "9 of its last 10 windows", None),
     (
         *(vm(autostarts=Autostart.ALWAYS), "autostart", W, "starts it with the host"),

@@ -129,6 +129,8 @@ def windows(seen: Seen, workspace: WorkspaceSeen) -> Iterator[Says]:
         yield _often(workspace)
     elif _is_at_risk(seen, workspace):
         yield _laptop(workspace)
+    elif not had.passed:
+        yield ok("No window of it has passed yet.")
     else:
         yield ok(f"It has had {had.passed - had.missed} of its last {times(had.passed, 'window')}.")
 
