@@ -11,6 +11,7 @@ from guestwake_guest.detectors import (
     DETECTORS,
     dnf,
     esd,
+    install_on_shutdown,
     needrestart,
     offline_update,
     reboot_required,
@@ -34,7 +35,7 @@ def test_sources_are_stable_words_that_fit() -> None:
     sources = [detector.SOURCE for detector in DETECTORS]
     assert sources == [
         *("reboot-required", "offline-update", "dnf", "zypper", "needrestart"),
-        *("running-kernel", "esd-signal"),
+        *("running-kernel", "installs-on-shutdown", "esd-signal"),
     ]
     assert all(len(source) <= NAME_MAX for source in sources)
 
@@ -259,3 +260,23 @@ def test_what_is_over_is_said_no_more(guest: Guest) -> None:
     assert looker.look().restart
     guest.remove("/run/reboot-required")
     assert not looker.look().restart
+
+
+# --- a guest that installs as it is shut down ---
+
+
+@pytest.mark.parametrize(
+    ("answer", "strength"), [("AT='true'", Strength.WEAK), ("AT='false'", None), ("", None)]
+)
+def test_a_guest_that_installs_only_at_shutdown_says_so_and_is_not_restarted(
+    guest: Guest, answer: str, strength: Strength | None
+) -> None:
+    guest.program("/usr/bin/unattended-upgrade", "exit 0")
+    guest.program("/usr/bin/apt-config", f'echo "{answer}"')
+    finding = found(guest, install_on_shutdown)
+    assert (finding.strength if isinstance(finding, Reason) else None) is strength
+
+
+def test_without_unattended_upgrades_apt_is_not_asked(guest: Guest) -> None:
+    guest.program("/usr/bin/apt-config", "echo \"AT='true'\"")
+    assert found(guest, install_on_shutdown) is None

@@ -29,11 +29,13 @@ from guestwake.hypervisors.api import (
     Unreachable,
 )
 from guestwake.hypervisors.memory import MemoryHypervisor
+from guestwake.policy import health_workspace
 from guestwake.policy.health import checkup
 from guestwake.policy.health_facts import Kvm, Level, Reach, Seen, VmSeen
 from guestwake.policy.words import Autostart, Drift, Power, Timer
 from guestwake.schedulers.memory import MemoryScheduler
 from guestwake.schedulers.systemd_state import UnitState, unit_states
+from guestwake_guest.detectors import install_on_shutdown
 
 
 @pytest.fixture
@@ -294,6 +296,10 @@ def test_what_kept_a_window_from_being_had_is_counted(world: CommandWorld) -> No
 
 def test_the_name_on_the_bus_is_the_services() -> None:
     assert doctor.BUS_NAME == dbus_words.SERVICE
+
+
+def test_the_guests_word_for_installing_at_shutdown_is_understood() -> None:
+    assert health_workspace.INSTALLS_ON_SHUTDOWN == install_on_shutdown.SOURCE
 
 
 def test_units_as_systemd_shows_them() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from guestwake_guest.detectors import (
     dnf,
     esd,
+    install_on_shutdown,
     needrestart,
     offline_update,
     reboot_required,
@@ -23,5 +24,6 @@ DETECTORS = (
     zypper,
     needrestart,
     running_kernel,
+    install_on_shutdown,
     esd,
 )
