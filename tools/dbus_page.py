@@ -49,14 +49,17 @@ busctl call org.guestwake.Manager1 \\
 busctl get-property org.guestwake.Manager1 \\
     /org/guestwake/Manager1/workspace/6695eb01_f6a4_8304_79aa_97f2502e193f \\
     org.guestwake.Workspace1 Phase
+busctl call org.guestwake.Manager1 /org/guestwake/Manager1 \\
+    org.guestwake.Manager1 SetSetting sss web01 GuestUpdateTime 03:30
 busctl monitor --match "type='signal',sender='org.guestwake.Manager1'"
 ```
 
 With `--user` after `busctl` it is the user's own service. The command line goes the same way: for
 an ordinary user `guestwake status`, `plan`, `history` and `events --happened` tell of the host's
-workspaces beside the user's own, and `hold`, `skip`, `pause`, `resume`, `wake`, `restart` and
-`postpone` reach a workspace of the host's when the user has none of that name. Where no service
-runs, or it says nothing for a second, the command line goes without.
+workspaces beside the user's own, and `hold`, `skip`, `pause`, `resume`, `wake`, `restart`,
+`postpone`, `settings set` and `settings clear` reach a workspace of the host's when the user has
+none of that name. Where no service runs, or it says nothing for a second, the command line goes
+without.
 
 ## Who may do what
 
@@ -68,6 +71,7 @@ polkit says of these actions, whose defaults are in `/usr/share/polkit-1/actions
 | `org.guestwake.read` | everybody | reports and properties |
 | `org.guestwake.act-own` | yes | acting on a workspace that the caller owns |
 | `org.guestwake.act` | an administrator's password | acting on one of others or of the system |
+| `org.guestwake.settings` | an administrator's password | changing the machine's settings |
 
 - The owner of a workspace is the host user it was added for (`workspace add --owner`). The bus
   tells who calls; where they sit makes no difference, so it works over ssh and in cron.
@@ -91,8 +95,11 @@ polkit.addRule(function (action, subject) {
 - Without polkit all may read, owners act on their own workspaces, and the rest is for root. A
   polkit that is there and silent for ten seconds lets nobody but root do anything: nobody can tell
   what the administrator has restricted.
-- Settings are files, and are not changed over the bus: there is nothing in Guestwake that writes
-  them.
+- What is set over the system bus is the machine's, in `/etc/guestwake/guestwake.toml`. The policy,
+  which is stronger, is changed by root alone, and a setting that is a command likewise; a user's
+  own settings are changed over the session bus. Who sits at the machine is asked for the password
+  once for a few minutes, all others each time. polkit is told `setting`, as the caller spells it,
+  and `workspace`, `uuid` and `owner` where it is of one.
 
 A caller may have eight calls open at once.
 

@@ -80,10 +80,11 @@ ROOMS = (
     Room("guestwake_wire", ("guestwake_wire",)),
     Room("guestwake_guest", ("guestwake_guest", "guestwake_wire")),
     Room("guestwake.policy", POLICY, stdlib=VALUE_TYPES),
-    Room("guestwake.settings", (*SETTINGS, *POLICY, "guestwake.paths")),
+    Room("guestwake.settings", (*SETTINGS, *POLICY, "guestwake.paths", "guestwake.errand")),
     # A hypervisor opens channels: it gives what their api asks for.
     Room("guestwake.hypervisors", ("guestwake.hypervisors", *CHANNELS, *WORDS)),
-    Room("guestwake.schedulers", ("guestwake.schedulers", *WORDS)),
+    Room("guestwake.schedulers", ("guestwake.schedulers", "guestwake.errand", *WORDS)),
+    Room("guestwake.errand", ("guestwake.paths",)),
     Room("guestwake.hosts", ("guestwake.hosts", *WORDS)),
     Room("guestwake.channels", ("guestwake.channels", "guestwake_wire", *WORDS)),
     *(
@@ -144,6 +145,7 @@ LIBRARIES = {
     "watchdog": ("guestwake.edges.watch",),
     "tabulate": ("guestwake.edges",),
     "shtab": ("guestwake.edges",),
+    "tomlkit": ("guestwake.settings.toml_edit",),
 }
 
 

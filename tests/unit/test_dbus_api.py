@@ -19,6 +19,7 @@ from dbus_world import (
     ME,
     OTHER_UUID,
     UUID,
+    Answer,
     DbusWorld,
     FakePolkit,
     dbus_world,
@@ -355,6 +356,9 @@ def test_an_owner_cannot_fill_the_disk_with_holds(world: DbusWorld) -> None:
         (("Plan", "s", "nobody"), "NoSuchWorkspace"),
         (("History", "su", "", "1001"), "BadArgument"),
         (("Show", "ss", "secrets", ""), "BadArgument"),
+        (("SetSetting", "sss", "", "GuestUpdateTim", "x"), "BadArgument"),
+        (("SetSetting", "sss", "nobody", "GuestUpdateTime", "3:30"), "NoSuchWorkspace"),
+        (("ClearSetting", "ss", "", "Tim"), "BadArgument"),
     ],
 )
 def test_an_error_has_a_name(world: DbusWorld, call: tuple[str, ...], name: str) -> None:
@@ -423,6 +427,62 @@ def test_without_polkit_the_owner_acts_and_all_read(world: DbusWorld) -> None:
     assert world.call("Status", user=CALLER).code == 0
     assert world.act("Release").code == 0
     assert "polkit does not run" in world.act("Release", uuid=OTHER_UUID).error
+
+
+# settings
+
+
+def _set(world: DbusWorld, *words: str, asks: bool = False, user: str | None = CALLER) -> Answer:
+    allow = f"--allow-interactive-authorization={'yes' if asks else 'no'}"
+    return world.call("SetSetting", "sss", *words, user=user, options=[allow])
+
+
+def test_a_setting_is_changed_for_who_is_an_administrator(world: DbusWorld) -> None:
+    world.workspace(owner=CALLER)  # which makes no difference: the machine's settings are root's
+    service = world.serve()
+    file = world.paths.config / "guestwake.toml"
+    words = ("web01", "guest_update_time", "3:30")
+    assert "needs an authentication" in _set(world, *words).error
+    assert "refuses 'org.guestwake.settings'" in _set(world, *words, asks=True).error
+    assert not file.exists()
+    assert service.changes == 0
+    details = {"setting": "guest_update_time", "workspace": "web01", "uuid": UUID, "owner": CALLER}
+    assert world.polkit.asked[0] == ("org.guestwake.settings", details, 0)
+
+    world.polkit.knows_password = True
+    answer = _set(world, *words, asks=True)
+    assert answer.code == 0, answer.error
+    (told,) = json.loads(answer.data[0])
+    assert file.read_text() == '[workspace.web01]\nguest_update_time = "03:30"\n'
+    assert (told["name"], told["value"], told["place"]) == ("GuestUpdateTime", "03:30", f"{file}:2")
+    assert service.changes == 1  # the next pass is soon
+    options = ["--allow-interactive-authorization=yes"]
+    cleared = world.call("ClearSetting", "ss", *words[:2], user=CALLER, options=options)
+    (told,) = json.loads(cleared.data[0])
+    assert (told["before"], told["written"], file.read_text()) == ("03:30", None, "")
+
+
+def test_a_setting_that_will_not_do_is_refused_whole(world: DbusWorld) -> None:
+    world.polkit.knows_password = True
+    world.serve()
+    file = world.paths.config / "guestwake.toml"
+    assert "from 00:00 to 23:59" in _set(world, "", "GuestUpdateTime", "24:00", asks=True).error
+    assert "write GuestUpdateTime" in _set(world, "", "GuestUpdateTme", "3:30", asks=True).error
+    assert "500 characters" in _set(world, "", "GuestUpdateTime", "3" * 501, asks=True).error
+    assert not file.exists()
+    file.parent.mkdir(parents=True)
+    file.write_text("splay = = 1\n")
+    assert "not valid TOML" in _set(world, "", "GuestUpdateTime", "3:30", asks=True).error
+    assert file.read_text() == "splay = = 1\n"
+
+
+def test_without_polkit_settings_are_roots(world: DbusWorld) -> None:
+    world.workspace(owner=CALLER)
+    world.serve(polkit=False)
+    assert "only root may change" in _set(world, "web01", "Splay", "5").error
+    if ME == "root":
+        assert _set(world, "", "Splay", "5", user=None).code == 0
+        assert (world.paths.config / "guestwake.toml").read_text() == "splay = 5\n"
 
 
 def test_a_polkit_that_hangs_delays_no_other_caller(world: DbusWorld) -> None:

@@ -18,7 +18,9 @@ from guestwake.schedulers.systemd import Manager
 from guestwake.schedulers.systemd_deeds import Deeds
 from guestwake.schedulers.systemd_install import Commands, Done, Installation, packaged
 
-COMMANDS = Commands("/opt/gw/bin/guestwake", "/opt/gw/bin/guestwake-timers")
+COMMANDS = Commands(
+    "/opt/gw/bin/guestwake", "/opt/gw/bin/guestwake-timers", "/opt/gw/bin/guestwake-settings"
+)
 UUID = "6a1f3c52-9d1e-4a53-8a55-0c7f2a9b1d10"
 SYSTEM = "usr/lib/systemd/system"
 
@@ -77,9 +79,11 @@ def test_a_host_gets_all_files_of_the_package_and_the_command_that_is_there(host
         f"{SYSTEM}/guestwake.service": "ExecStart=/opt/gw/bin/guestwake serve",
         f"{SYSTEM}/guestwake-wake@.service": "ExecStart=/opt/gw/bin/guestwake wake --scheduled %i",
         f"{SYSTEM}/guestwake-timers@.service": "ExecStart=/opt/gw/bin/guestwake-timers",
+        f"{SYSTEM}/guestwake-settings@.service": "ExecStart=/opt/gw/bin/guestwake-settings",
     }.items():
         assert f"\n{line}\n" in (host.root / name).read_text()
-    assert ("enable", "guestwake.service", "guestwake-timers.socket") in host.systemctl.calls
+    sockets = ("guestwake-timers.socket", "guestwake-settings.socket")
+    assert ("enable", "guestwake.service", *sockets) in host.systemctl.calls
     assert ("restart", "guestwake.service") in host.systemctl.calls
     assert ["systemd-sysusers"] in host.ran
     assert any("workspace add" in line for line in told.next)
@@ -210,7 +214,7 @@ def test_without_a_manager_a_user_is_told_to_log_on(user: Scene) -> None:
 )
 def test_a_command_that_no_unit_can_name_is_refused(bad: str) -> None:
     with pytest.raises(SchedulerError, match="rename"):
-        Commands(bad, "/usr/bin/guestwake-timers").check(for_all=False)
+        Commands(bad, COMMANDS.timers, COMMANDS.settings).check(for_all=False)
 
 
 def test_what_others_could_change_is_not_run_as_root(tmp_path: Path) -> None:
@@ -218,7 +222,7 @@ def test_what_others_could_change_is_not_run_as_root(tmp_path: Path) -> None:
     command.touch()
     command.chmod(0o777)
     with pytest.raises(SchedulerError, match="changed by others"):
-        Commands(str(command), str(command)).check(for_all=True)
+        Commands(str(command), str(command), str(command)).check(for_all=True)
 
 
 def test_a_module_is_called_where_there_is_no_command(monkeypatch: pytest.MonkeyPatch) -> None:

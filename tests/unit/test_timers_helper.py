@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 
+from guestwake import errand
+from guestwake.errand import REQUEST_BYTES_MAX
 from guestwake.policy.words import Timer
-from guestwake.schedulers import timers_helper
 from guestwake.schedulers.api import SchedulerError
 from guestwake.schedulers.systemd_deeds import Deeds
 from guestwake.schedulers.systemd_units import UnitFolders
 from guestwake.schedulers.timers_client import AskedDeeds
-from guestwake.schedulers.timers_helper import INSTANTS_MAX, REQUEST_BYTES_MAX, answered
+from guestwake.schedulers.timers_helper import INSTANTS_MAX, answered
 
 UUID = "6a1f3c52-9d1e-4a53-8a55-0c7f2a9b1d10"
 TIMER = Timer(UUID, (datetime(2026, 11, 25, 23, tzinfo=UTC),), wakes_host=True)
@@ -56,8 +57,8 @@ class RecordingDeeds(Deeds):
 
 @pytest.fixture
 def deeds(monkeypatch: pytest.MonkeyPatch) -> RecordingDeeds:
-    monkeypatch.setattr(timers_helper, "_uid", os.geteuid)
-    monkeypatch.setattr(timers_helper, "PATIENCE", 0.5)
+    monkeypatch.setattr(errand, "service_uid", os.geteuid)
+    monkeypatch.setattr(errand, "PATIENCE", 0.5)
     return RecordingDeeds()
 
 

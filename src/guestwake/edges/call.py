@@ -35,6 +35,7 @@ REPORTING = (
 )
 # What root does as root.
 SERVICE = ("service install", "service remove")
+CHANGING = ("settings set", "settings clear")
 
 
 def call(words: Sequence[str], build: Build | None = None) -> int:
@@ -85,7 +86,8 @@ def _called(arguments: Namespace, build: Build) -> Exit:
         gc.enable()
         return agent(arguments)
     paths = _paths(arguments.root)
-    if paths.euid == 0 and paths.root is None and arguments.command not in SERVICE:
+    as_root = (*SERVICE, *CHANGING)
+    if paths.euid == 0 and paths.root is None and arguments.command not in as_root:
         from guestwake.edges.as_service import as_service
 
         paths = as_service(paths)
@@ -94,6 +96,10 @@ def _called(arguments: Namespace, build: Build) -> Exit:
 
         return reporting.run(arguments, paths)
     gc.enable()
+    if arguments.command in CHANGING:
+        from guestwake.edges import changing
+
+        return changing.run(arguments, paths)
     if arguments.command in SERVICE:
         from guestwake.edges import service
 
@@ -160,10 +166,12 @@ def _code(err: Exception) -> Exit:
     from guestwake.locks import AlreadyRunning
     from guestwake.schedulers.api import SchedulerError
     from guestwake.settings import SettingsError
+    from guestwake.settings.toml_writer import NotWritten
     from guestwake.workspaces import WorkspaceError
 
     table: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Exit], ...] = (
         ((BadTime, UsageError, PathsError, SettingsError), Exit.USAGE),
+        (NotWritten, Exit.SETTINGS),
         (WorkspaceError, Exit.NO_WORKSPACE),
         (AlreadyRunning, Exit.ALREADY_RUNNING),
         (HypervisorError, Exit.HYPERVISOR),

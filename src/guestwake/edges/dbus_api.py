@@ -68,6 +68,7 @@ from guestwake.locks import AlreadyRunning
 from guestwake.paths import PathsError
 from guestwake.schedulers.api import SchedulerError
 from guestwake.settings import SettingsError
+from guestwake.settings.toml_writer import NotWritten
 from guestwake.workspaces import UnknownWorkspace, Workspace, WorkspaceError
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ _PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
     (AlreadyRunning, ALREADY_RUNNING),
     (SchedulerError, SCHEDULER),
     (SettingsError, SETTINGS),
+    (NotWritten, SETTINGS),
     (PathsError, SETTINGS),
     (JournalError, STATE),
     (OSError, STATE),
@@ -227,8 +229,9 @@ class Exported:
             Request(
                 caller=message.sender or "",
                 action=method.action or Action.READ,
-                workspace=workspace,
+                workspace=workspace or await self._meant(method, message.body),
                 may_ask=bool(message.flags & MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION),
+                setting=message.body[1] if method.action is Action.SETTINGS else None,
             )
         )
         if interface in (PROPERTIES, OBJECT_MANAGER):
@@ -259,6 +262,15 @@ class Exported:
         if self._children(path):
             return (INTROSPECTABLE,), None
         raise _NoSuch(ErrorType.UNKNOWN_OBJECT, f"There is no object {printable(path)}.")
+
+    async def _meant(self, method: Method, body: Body) -> Workspace | None:
+        """Of a setting, for the guard. One that there is not is told to who may ask."""
+        if method.action is not Action.SETTINGS or not body[0]:
+            return None
+        try:
+            return await self._in_thread(partial(self._desk.application.workspaces.find, body[0]))
+        except WorkspaceError:
+            return None
 
     def _children(self, path: str) -> list[str]:
         """Names of the nodes right below that path."""

@@ -7,13 +7,14 @@ for a guest: what would, is started by the service.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from guestwake.application import Application
 from guestwake.edges import report_json, report_text
+from guestwake.edges.changing import changed
 from guestwake.edges.dbus_guard import Refused
 from guestwake.edges.dbus_values import seconds
 from guestwake.edges.dbus_words import (
@@ -22,6 +23,7 @@ from guestwake.edges.dbus_words import (
     MANAGER,
     REASON_MAX,
     REPORTS,
+    VALUE_MAX,
     WAKE_MINUTES_MAX,
     WORKSPACE,
 )
@@ -29,6 +31,8 @@ from guestwake.edges.text import printable
 from guestwake.journal import FOR_EVER
 from guestwake.policy.window import Opening
 from guestwake.reports import Reports
+from guestwake.settings import Problem, SettingsError
+from guestwake.settings.change import Change, as_json, own_layer, unwished, wished
 from guestwake.wishes import Wishes
 from guestwake.workspaces import Workspace
 
@@ -92,6 +96,34 @@ def _show(desk: Desk, report: str, workspace: str) -> Body:
     raise Refused(
         BAD_ARGUMENT, f"report: there is no '{_cut(report)}'. There are: {', '.join(REPORTS)}."
     )
+
+
+# settings
+
+
+def _set_setting(desk: Desk, workspace: str, name: str, value: str) -> Body:
+    if len(value) > VALUE_MAX:
+        raise Refused(BAD_ARGUMENT, f"value: it may have {VALUE_MAX} characters at most.")
+    return _changed(desk, workspace, lambda: wished([f"{name}={value}"]))
+
+
+def _clear_setting(desk: Desk, workspace: str, name: str) -> Body:
+    return _changed(desk, workspace, lambda: unwished([name]))
+
+
+def _changed(desk: Desk, name: str, changes: Callable[[], Sequence[Change]]) -> Body:
+    application = desk.application
+    try:
+        wanted = changes()
+    except SettingsError as err:
+        raise Refused(BAD_ARGUMENT, "; ".join(_told(one) for one in err.problems)) from err
+    workspace = application.workspaces.find(name) if name else None
+    layer = own_layer(application.paths)
+    return [_json([as_json(one) for one in changed(application.paths, layer, workspace, wanted)])]
+
+
+def _told(problem: Problem) -> str:
+    return f"{problem.setting}: {problem.sentence}"
 
 
 # what a person wishes
@@ -181,6 +213,8 @@ DEEDS: Mapping[tuple[str, str], Callable[..., Body]] = {
     (MANAGER.name, "Plan"): _plan,
     (MANAGER.name, "Events"): _events,
     (MANAGER.name, "Show"): _show,
+    (MANAGER.name, "SetSetting"): _set_setting,
+    (MANAGER.name, "ClearSetting"): _clear_setting,
     (WORKSPACE.name, "Wake"): _wake,
     (WORKSPACE.name, "Hold"): _hold,
     (WORKSPACE.name, "Release"): _release,

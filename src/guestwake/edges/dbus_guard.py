@@ -55,12 +55,13 @@ class Refused(Exception):
 @dataclass(frozen=True, slots=True)
 class Request:
     """`caller`: its unique name. `workspace` None: it is of no workspace, or of all. `may_ask`:
-    the caller waits while a person is asked for a password."""
+    the caller waits while a person is asked for a password. `setting`: what the caller calls it."""
 
     caller: str
     action: Action
     workspace: Workspace | None
     may_ask: bool
+    setting: str | None = None
 
 
 class Guard(Protocol):
@@ -109,6 +110,12 @@ class Polkit:
                     DENIED,
                     "polkit does not run, so only root and the owner of a workspace may act on it: "
                     "call as one of them, or start polkit.",
+                )
+            if action is Action.SETTINGS:
+                raise Refused(
+                    DENIED,
+                    "polkit does not run, so only root may change the host's settings: call as "
+                    "root, or start polkit.",
                 )
             return
         authorized, challenge = answer
@@ -215,9 +222,11 @@ async def _owns(uid: int, workspace: Workspace | None) -> bool:
 
 def _details(request: Request) -> dict[str, str]:
     """For the administrator's own rules: `action.lookup("workspace")`."""
+    setting = {"setting": printable(request.setting[:80])} if request.setting else {}
     if request.workspace is None:
-        return {}
+        return setting
     return {
+        **setting,
         "workspace": printable(request.workspace.name),
         "uuid": request.workspace.uuid,
         "owner": request.workspace.owner or "",

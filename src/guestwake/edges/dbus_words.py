@@ -15,6 +15,7 @@ MANAGER_PATH = "/org/guestwake/Manager1"
 ERROR_PREFIX = "org.guestwake.Error."
 WAKE_MINUTES_MAX = 1440
 REASON_MAX = 200  # characters
+VALUE_MAX = 500  # characters
 HISTORY_MAX = 1000  # rows
 REPORTS = ("status", "plan", "history", "events")
 
@@ -25,6 +26,7 @@ class Action(StrEnum):
     READ = "org.guestwake.read"
     ACT_OWN = "org.guestwake.act-own"
     ACT = "org.guestwake.act"
+    SETTINGS = "org.guestwake.settings"
 
 
 class Argument(NamedTuple):
@@ -90,7 +92,7 @@ NEEDS_AUTHENTICATION = Problem(
 UNDECIDED = Problem("Undecided", "Nobody could tell in time whether the caller may do it.")
 TOO_MANY_CALLS = Problem("TooManyCalls", "The caller has too many calls open.")
 STATE = Problem("State", "The journal or another state file cannot be read or written.")
-SETTINGS = Problem("Settings", "The settings of the workspace cannot be told.")
+SETTINGS = Problem("Settings", "The settings cannot be told, or not be written.")
 SCHEDULER = Problem("Scheduler", "The run could not be started.")
 UNEXPECTED = Problem("Unexpected", "Something that nobody foresaw: please report it.")
 PROBLEMS = (
@@ -149,6 +151,22 @@ MANAGER = Interface(
             Action.READ,
             f"The same as text for people; `report` is {', '.join(REPORTS[:-1])} or {REPORTS[-1]}. "
             "Times are in each workspace's own zone.",
+        ),
+        Method(
+            "SetSetting",
+            (_WORKSPACE, Argument("name", "s"), Argument("value", "s")),
+            _JSON,
+            Action.SETTINGS,
+            "Writes it into the machine's settings, on a session bus into that user's own, as "
+            "`guestwake settings set --json` does and with that answer. `workspace` empty: the "
+            "value for all that have none of their own. `name` in either spelling.",
+        ),
+        Method(
+            "ClearSetting",
+            (_WORKSPACE, Argument("name", "s")),
+            _JSON,
+            Action.SETTINGS,
+            "Takes it out of there, as `guestwake settings clear --json` does.",
         ),
     ),
     (

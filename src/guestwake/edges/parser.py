@@ -305,6 +305,43 @@ def _of_all(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _settings_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "assignments",
+        metavar="NAME=VALUE",
+        nargs="+",
+        help="a setting and its value, such as GuestUpdateTime=03:30 or guest_update_days=Mon,Thu",
+    )
+    _where(parser)
+
+
+def _settings_clear(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", metavar="NAME", nargs="+", help="a setting, in either spelling")
+    _where(parser)
+
+
+def _where(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workspace",
+        metavar="WORKSPACE",
+        help="name or UUID of a workspace; without it, the value for all that have none of their "
+        "own",
+    )
+    layer = parser.add_mutually_exclusive_group()
+    layer.add_argument(
+        "--machine",
+        action="store_true",
+        help="of an ordinary user: in the machine's settings instead of one's own; the host's "
+        "service writes them, once an administrator's password was given",
+    )
+    layer.add_argument(
+        "--policy",
+        action="store_true",
+        help="in the machine policy, which nobody's own settings beat; for root",
+    )
+    _json(parser)
+
+
 def _events(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--happened",
@@ -435,6 +472,24 @@ COMMANDS = (
         "all that is wrong, at once",
         "Lists the problems of all settings files, and ends with 13 if there are any.",
         _json,
+    ),
+    Command(
+        "settings set",
+        "write a value into the settings",
+        "Writes values into /etc/guestwake/guestwake.toml as root, into one's own "
+        "~/.config/guestwake/guestwake.toml as an ordinary user; comments and layout stay as they "
+        "are. Where one value is wrong none is written. Says what counts then, from where, and how "
+        "to undo it. A workspace of the host's that belongs to somebody else is changed by the "
+        "host's service, once an administrator's password was given. The resident service follows "
+        "within seconds.",
+        _settings_set,
+    ),
+    Command(
+        "settings clear",
+        "take a value out of the settings",
+        "Takes values out of the file that 'guestwake settings set' would write them into, so that "
+        "the next layer counts, or the default.",
+        _settings_clear,
     ),
     Command(
         "events",

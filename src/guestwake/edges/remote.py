@@ -39,8 +39,8 @@ from guestwake.workspaces import UnknownWorkspace, Workspace, WorkspaceError
 if TYPE_CHECKING:
     from guestwake.edges.remote_wire import Wire
 
-_PATIENCE = 1.0  # seconds
-_PATIENCE_WITH_A_PERSON = 150.0  # who may be asked for a password
+PATIENCE = 1.0  # seconds
+PATIENCE_WITH_A_PERSON = 150.0  # who may be asked for a password
 # What the host's service keeps while it runs. Looked at first: loading jeepney takes as long as
 # the rest of a report does.
 _RUNTIME = Path("/run/guestwake")
@@ -55,7 +55,7 @@ class HostRefused(Exception):
 
 
 @contextmanager
-def _service(patience: float) -> Iterator[HostService | None]:
+def host_service(patience: float) -> Iterator[HostService | None]:
     """None: none runs on this host, as far as one can tell in that many seconds."""
     if not _RUNTIME.is_dir():
         yield None
@@ -78,13 +78,13 @@ class HostService:
         self._wire = wire
 
     def manager(self, name: str, *body: object, until: float) -> tuple[Any, ...]:
-        return self._call(MANAGER_PATH, MANAGER, name, body, until)
+        return self.call(MANAGER_PATH, MANAGER, name, body, until)
 
     def workspace(self, workspace: Workspace, name: str, *body: object) -> tuple[Any, ...]:
-        until = time.monotonic() + _PATIENCE_WITH_A_PERSON
-        return self._call(path_of(workspace.uuid), WORKSPACE, name, body, until)
+        until = time.monotonic() + PATIENCE_WITH_A_PERSON
+        return self.call(path_of(workspace.uuid), WORKSPACE, name, body, until)
 
-    def _call(
+    def call(
         self, path: str, interface: Interface, name: str, body: tuple[object, ...], until: float
     ) -> tuple[Any, ...]:
         from guestwake.edges.remote_wire import ErrorAnswer, Silent
@@ -107,8 +107,8 @@ class HostService:
 @contextmanager
 def host_reports(report: str) -> Iterator[HostReports | None]:
     """`report`: the command. None: nobody is there to be asked."""
-    until = time.monotonic() + _PATIENCE
-    with _service(_PATIENCE) as service:
+    until = time.monotonic() + PATIENCE
+    with host_service(PATIENCE) as service:
         yield HostReports(service, report, until) if service else None
 
 
@@ -147,7 +147,7 @@ class HostReports:
 
     def _list(self, method: str, *body: object) -> list[dict[str, Any]]:
         try:
-            return _objects(self._service.manager(method, *body, until=self._until))
+            return objects(self._service.manager(method, *body, until=self._until))
         except (HostRefused, WorkspaceError):
             return []
 
@@ -161,7 +161,7 @@ def wish(arguments: Namespace, paths: Paths) -> Exit | None:
         return None
     if arguments.command == "wake" and arguments.scheduled:
         return None
-    with _service(_PATIENCE) as service:
+    with host_service(PATIENCE) as service:
         if service is None:
             return None
         try:
@@ -198,7 +198,7 @@ class HostWorkspaces:
 
     def __init__(self, service: HostService) -> None:
         self._service = service
-        found = _objects(service.manager("Status", until=time.monotonic() + _PATIENCE))
+        found = objects(service.manager("Status", until=time.monotonic() + PATIENCE))
         self._known = {each["uuid"]: each for each in found}
         self.clock: Clock = SystemClock()
 
@@ -249,7 +249,7 @@ class HostWorkspaces:
         return datetime.fromtimestamp(until, UTC)
 
 
-def _objects(answer: tuple[Any, ...]) -> list[dict[str, Any]]:
+def objects(answer: tuple[Any, ...]) -> list[dict[str, Any]]:
     try:
         found = json.loads(answer[0])
     except (ValueError, TypeError, IndexError) as err:

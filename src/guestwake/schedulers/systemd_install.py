@@ -26,13 +26,13 @@ from guestwake.schedulers.systemd_deeds import Systemctl, systemctl
 from guestwake.schedulers.systemd_text import TEMPLATE
 
 SERVICE = "guestwake.service"
-SOCKET = "guestwake-timers.socket"
+SOCKETS = ("guestwake-timers.socket", "guestwake-settings.socket")
 AGENT = "guestwake-agent.service"
 
 _LIST = "installed-files"
 _USER_UNITS = "usr/lib/systemd/user/"
 _USER_BUS = "usr/share/dbus-1/services/"
-_COMMAND = re.compile(r"(?<==)/usr/bin/(guestwake(?:-timers)?)(?=\s)")
+_COMMAND = re.compile(r"(?<==)/usr/bin/(guestwake(?:-timers|-settings)?)(?=\s)")
 _PLAIN = re.compile(r"[\w@+./-]+(?: -m [\w.]+)?")
 _HOMES = ("/home", "/root", "/run/user")  # of which the units see nothing, or not all
 _PATIENCE = 20 * 60.0  # seconds: runs that are stopped put back first
@@ -56,6 +56,7 @@ class Commands:
 
     guestwake: str
     timers: str
+    settings: str
 
     @classmethod
     def here(cls) -> Commands:
@@ -63,20 +64,28 @@ class Commands:
         beside = Path(sys.executable).parent / "guestwake"
         for command in (called, beside):
             if command.name == "guestwake" and os.access(command, os.X_OK):
-                helper = command.with_name("guestwake-timers")
-                if helper.exists():
-                    return cls(str(command), str(helper))
+                helpers = [command.with_name(f"guestwake-{one}") for one in ("timers", "settings")]
+                if all(helper.exists() for helper in helpers):
+                    return cls(str(command), *map(str, helpers))
         module = f"{sys.executable} -m guestwake"
-        return cls(f"{module}.edges.cli", f"{module}.schedulers.timers_helper")
+        return cls(
+            f"{module}.edges.cli",
+            f"{module}.schedulers.timers_helper",
+            f"{module}.settings.settings_helper",
+        )
 
     def written_into(self, text: str) -> str:
         """`text` names the programs as a package would install them."""
-        found = {"guestwake": self.guestwake, "guestwake-timers": self.timers}
+        found = {
+            "guestwake": self.guestwake,
+            "guestwake-timers": self.timers,
+            "guestwake-settings": self.settings,
+        }
         return _COMMAND.sub(lambda match: found[match[1]], text)
 
     def check(self, *, for_all: bool) -> None:
         """`for_all`: other users run them, root among them. Raises SchedulerError."""
-        for command in (self.guestwake, self.timers):
+        for command in (self.guestwake, self.timers, self.settings):
             if not _PLAIN.fullmatch(command):
                 raise SchedulerError(
                     f"'{command}' cannot be written into a unit: rename its folder"
@@ -84,7 +93,7 @@ class Commands:
         if for_all:
             package = Path(guestwake.__file__).resolve().parent
             for path in (
-                *(Path(each.split()[0]) for each in (self.guestwake, self.timers)),
+                *(Path(each.split()[0]) for each in (self.guestwake, self.timers, self.settings)),
                 package,
             ):
                 _check_is_roots(path)
@@ -158,7 +167,7 @@ class Installation:
         told = Done()
         if self._runs():
             self._stop_all(told)
-        units = [SERVICE] if self._is_of_user else [SERVICE, SOCKET]
+        units = [SERVICE] if self._is_of_user else [SERVICE, *SOCKETS]
         self._systemctl("disable", *units, fails=False)
         self._disable_agent()
         listed = self._listed()
@@ -246,15 +255,15 @@ class Installation:
         for tool in (["systemd-sysusers"], ["systemd-tmpfiles", "--create", "guestwake.conf"]):
             if not self._run(tool):
                 raise SchedulerError(f"'{' '.join(tool)}' failed; what it said is above")
-        self._systemctl("enable", SERVICE, SOCKET)
+        self._systemctl("enable", SERVICE, *SOCKETS)
         self._systemctl("--global", "enable", AGENT, fails=False)
         if not self._runs():
             told.next.append("No systemd runs here: the service starts with the next boot.")
             return
         self._tell_all()
-        self._systemctl("restart" if changed else "start", SOCKET)
+        self._systemctl("restart" if changed else "start", *SOCKETS)
         self._systemctl("restart" if changed else "start", SERVICE)
-        told.done.append(f"{SERVICE} and {SOCKET} are enabled and run")
+        told.done.append(f"{SERVICE} and {' and '.join(SOCKETS)} are enabled and run")
         told.next.append(
             "'guestwake workspace add NAME' has it look after a VM; 'systemctl status guestwake' "
             "and 'guestwake status' tell how it goes."
@@ -299,7 +308,7 @@ class Installation:
             told.done.append(f"removed the timer of {uuid}")
         self._systemctl("stop", f"{TEMPLATE}*.service", fails=False)
         if not self._is_of_user:
-            self._systemctl("stop", SOCKET, fails=False)
+            self._systemctl("stop", *SOCKETS, fails=False)
 
     def _disable_agent(self) -> None:
         if self._is_of_user:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import socket
 from pathlib import Path
 
+from guestwake.errand import ErrandError, ask
 from guestwake.policy.words import Timer
 from guestwake.schedulers.api import SchedulerError
 
 SOCKET = Path("/run/guestwake-timers.sock")
-_PATIENCE = 120.0  # seconds: longer than all that it may wait for
-_ANSWER_BYTES_MAX = 16 * 1024
 
 
 class AskedDeeds:
@@ -33,13 +30,6 @@ class AskedDeeds:
 
     def _ask(self, what: object) -> None:
         try:
-            with socket.socket(socket.AF_UNIX) as helper:
-                helper.settimeout(_PATIENCE)
-                helper.connect(str(self._path))
-                helper.sendall(json.dumps(what).encode() + b"\n")
-                with helper.makefile("rb") as answers:
-                    said = json.loads(answers.readline(_ANSWER_BYTES_MAX))
-        except (OSError, ValueError) as err:
-            raise SchedulerError(f"'{self._path}' does not answer: {err}") from err
-        if said != {"done": "yes"}:
-            raise SchedulerError(f"'{self._path}': {' '.join(map(str, said.values()))}")
+            ask(self._path, what)
+        except ErrandError as err:
+            raise SchedulerError(str(err)) from err

@@ -39,6 +39,31 @@ users' files under `DIR/home/NAME`. An ordinary user's own `guestwake` honours X
 `guestwake settings show` names the file and line that each value came from, `guestwake settings
 check` lists all that is wrong, and a change counts at the next look, without a restart.
 
+## How a value is set
+
+With an editor, or with a command that keeps comments and layout as they are:
+
+```
+guestwake settings set GuestUpdateTime=03:30 GuestUpdateDays=Mon,Thu
+guestwake settings set GuestUpdateDuration=0 --workspace web01
+guestwake settings clear GuestUpdateDuration --workspace web01
+```
+
+| who calls | where it is written |
+|---|---|
+| root | `/etc/guestwake/guestwake.toml`; with `--policy` \
+`/etc/guestwake/policy.d/50-settings.toml` |
+| an ordinary user | `~/.config/guestwake/guestwake.toml`, also for a workspace of the host's that \
+is theirs |
+| an ordinary user with `--machine`, or for a workspace of the host's that is somebody else's | \
+`/etc/guestwake/guestwake.toml`, by the host's service, once an administrator's password was given |
+
+A name counts in either spelling. Where one name or value is wrong all mistakes are told and
+nothing is written. A value of a workspace goes into the section that it has in that file, or a new
+one. What counts afterwards is told, with its file and line, as another layer may be stronger; and
+the command that undoes it. A file that would not be read (below) is not written either. Programs
+do the same over D-Bus ([dbus.md](dbus.md)).
+
 ## How a file is written
 
 Values at the top are for all workspaces. Values for one stand in a section with the name or the
@@ -89,9 +114,8 @@ The name in files is given; in the registry, on the command line and in `guestwa
 the other spelling. The registry's values lie under `HKLM\\SOFTWARE\\Microsoft\\MEDV\\v2\\` and the
 key named here.
 
-These are checked and shown, but nothing heeds them yet: MultiUserEnabled, LogonStartEnabled,
-RebootAbsoluteDelayTimeout and WakeHost. EarlyFinish, MinAwake, RestartInWindow, MaxExtension and
-GuestUseLimit need a guest that reports ([guest.md](guest.md)).
+EarlyFinish, MinAwake, RestartInWindow, MaxExtension and GuestUseLimit need a guest that reports
+([guest.md](guest.md)).
 
 """
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -154,13 +154,17 @@ def _judge(part: Part) -> _Judged:
 
 
 def _spot(entry: Entry) -> Spot:
-    return entry.section and _section(entry.section), entry.name
+    return entry.section and section_of(entry.section), entry.name
 
 
-def _section(name: str) -> str:
+def section_of(name: str) -> str:
     """UUIDs are the same in capitals; names are not."""
-    is_uuid = re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", name)
-    return name.lower() if is_uuid else name
+    return name.lower() if is_uuid(name.lower()) else name
+
+
+def is_uuid(text: str) -> bool:
+    """In the one way in which it is written here."""
+    return re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) is not None
 
 
 def _hold(parts: list[_Judged], stored: Kept) -> list[_Judged]:
@@ -248,7 +252,7 @@ def resolve(layers: Layers, workspace: tuple[str, str] | None = None) -> Resolve
 
 
 def _concerns(problem: Problem, sections: Sequence[str | None]) -> bool:
-    return problem.section is None or _section(problem.section) in sections
+    return problem.section is None or section_of(problem.section) in sections
 
 
 def _find(layers: Layers, sections: Sequence[str | None], setting: Setting) -> _Found:
@@ -265,19 +269,10 @@ def _find(layers: Layers, sections: Sequence[str | None], setting: Setting) -> _
 
 def with_overrides(resolved: Resolved, assignments: Sequence[str]) -> Resolved:
     """NAME=VALUE from a command line, NAME in either spelling. Raises SettingsError."""
-    found: dict[str, _Found] = {}
-    problems: list[Problem] = []
-    for assignment in assignments:
-        try:
-            setting, one = _assigned(assignment)
-            if setting.name in found:
-                raise BadValue("it is given twice; give it once")
-            found[setting.name] = one
-        except BadValue as err:
-            place = printable(assignment.partition("=")[0][:60])
-            problems.append(Problem(str(Layer.COMMAND_LINE), place, str(err)))
-    if problems:
-        raise SettingsError(problems)
+    found = {
+        setting.name: _Found(setting.kind.parse(raw), Origin(Layer.COMMAND_LINE, None, raw))
+        for setting, raw in assigned(assignments).items()
+    }
     values = {BY_NAME[name].toml: one.value for name, one in found.items()}
     origins = {name: one.origin for name, one in found.items()}
     return resolved._replace(
@@ -286,16 +281,51 @@ def with_overrides(resolved: Resolved, assignments: Sequence[str]) -> Resolved:
     )
 
 
-def _assigned(assignment: str) -> tuple[Setting, _Found]:
-    name, equals, text = (part.strip() for part in assignment.partition("="))
+def assigned(assignments: Sequence[str]) -> dict[Setting, object]:
+    """Good raw values from NAME=VALUE, NAME in either spelling. Raises SettingsError."""
+    return _each(assignments, _assigned)
+
+
+def named(names: Sequence[str]) -> list[Setting]:
+    """From names in either spelling. Raises SettingsError."""
+    return list(_each(names, lambda name: (setting_of(name), None)))
+
+
+def setting_of(name: str) -> Setting:
+    """`name` in either spelling. Raises BadValue."""
     setting = BY_NAME.get(name) or BY_TOML.get(name)
     if setting is None:
         raise BadValue(unknown(name, [*BY_NAME, *BY_TOML]))
+    return setting
+
+
+def _each(
+    words: Sequence[str], understood: Callable[[str], tuple[Setting, object]]
+) -> dict[Setting, object]:
+    found: dict[Setting, object] = {}
+    problems: list[Problem] = []
+    for word in words:
+        try:
+            setting, raw = understood(word)
+            if setting in found:
+                raise BadValue("it is given twice; give it once")
+            found[setting] = raw
+        except BadValue as err:
+            place = printable(word.partition("=")[0][:60])
+            problems.append(Problem(str(Layer.COMMAND_LINE), place, str(err)))
+    if problems:
+        raise SettingsError(problems)
+    return found
+
+
+def _assigned(assignment: str) -> tuple[Setting, object]:
+    name, equals, text = (part.strip() for part in assignment.partition("="))
+    setting = setting_of(name)
     if not equals:
         raise BadValue(f"no value is given; write {name}=VALUE")
     raw = setting.kind.from_text(text)
-    value = setting.kind.parse(raw)
-    return setting, _Found(value, Origin(Layer.COMMAND_LINE, None, raw))
+    setting.kind.parse(raw)
+    return setting, raw
 
 
 def check(paths: Paths, owners: Iterable[str]) -> tuple[Problem, ...]:

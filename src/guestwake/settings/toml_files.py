@@ -23,7 +23,7 @@ BYTES_MAX = 1024 * 1024
 USER_BYTES_MAX = 64 * 1024
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """The files of one layer and whose they must be."""
 
     folders: tuple[Path, ...]  # that others must not be able to write to, outermost first
@@ -57,19 +57,19 @@ class TomlFiles:
     def parts(self, layer: Layer) -> list[Part]:
         trouble = layer is Layer.USER and self._trouble
         parts = [Part("owner", problems=(trouble,))] if trouble else []
-        place = self._place(layer)
+        place = self.place(layer)
         return parts + (_read_layer(place) if place else [])
 
     def signature(self) -> object:
         return [_signature(place) for place in self._places]
 
     @cached_property
-    def _places(self) -> list[_Place]:
+    def _places(self) -> list[Place]:
         """For where they are, which stays so; whose they must be is asked anew by who reads."""
-        places = (self._place(layer) for layer in Layer)
+        places = (self.place(layer) for layer in Layer)
         return [place for place in places if place]
 
-    def _place(self, layer: Layer) -> _Place | None:
+    def place(self, layer: Layer) -> Place | None:
         paths, owner = self._paths, self._owner
         match layer:
             case Layer.MACHINE_POLICY:
@@ -84,11 +84,11 @@ class TomlFiles:
             case _:
                 return None
 
-    def _admins(self, file: Path | None, drop_ins: Path) -> _Place:
+    def _admins(self, file: Path | None, drop_ins: Path) -> Place:
         folders = _down_to(drop_ins, self._paths.config)
-        return _Place(folders, file, drop_ins, self._paths.administrators())
+        return Place(folders, file, drop_ins, self._paths.administrators())
 
-    def _users(self, config: Path) -> _Place:
+    def _users(self, config: Path) -> Place:
         """A user's settings must be the user's own: a link to somebody else's file would show
         its contents in our messages. Whom a home belongs to, its folder says."""
         home = config.parent if config == self._paths.own_config else config.parents[1]
@@ -98,7 +98,7 @@ class TomlFiles:
             uids = frozenset()
         owners = Administrators(uids, frozenset())
         file, drop_ins = config / "guestwake.toml", config / "guestwake.toml.d"
-        return _Place((), file, drop_ins, owners, USER_BYTES_MAX)
+        return Place((), file, drop_ins, owners, USER_BYTES_MAX)
 
 
 @lru_cache(maxsize=256)
@@ -108,21 +108,21 @@ def _down_to(folder: Path, top: Path) -> tuple[Path, ...]:
     return (*reversed(above), folder)
 
 
-def _read_layer(place: _Place) -> list[Part]:
+def _read_layer(place: Place) -> list[Part]:
     parts: list[Part] = []
     left = place.bytes_max
     try:
         for folder in place.folders:
-            _check_folder(folder, place.owners)
+            check_folder(folder, place.owners)
         files = _files(place)
-    except _UnreadableError as err:
+    except UnreadableError as err:
         return [broken(str(err.path), err.sentence)]
     for file in files:
         try:
-            data = _read(file, place, left)
+            data = read(file, place, left)
         except FileNotFoundError:
             continue  # never there, or gone since the listing
-        except _UnreadableError as err:
+        except UnreadableError as err:
             parts.append(broken(str(file), err.sentence))
             continue
         left -= len(data)
@@ -130,48 +130,48 @@ def _read_layer(place: _Place) -> list[Part]:
     return parts
 
 
-class _UnreadableError(Exception):
+class UnreadableError(Exception):
     def __init__(self, path: Path, sentence: str) -> None:
         super().__init__(sentence)
         self.path, self.sentence = path, sentence
 
 
-def _check_folder(folder: Path, owners: Administrators) -> None:
+def check_folder(folder: Path, owners: Administrators) -> None:
     try:
         status = folder.stat()
     except FileNotFoundError:
         return
     except OSError as err:
-        raise _UnreadableError(folder, _why(err)) from err
+        raise UnreadableError(folder, _why(err)) from err
     if not stat.S_ISDIR(status.st_mode):
-        raise _UnreadableError(folder, "this must be a folder")
+        raise UnreadableError(folder, "this must be a folder")
     _check_writers(folder, status, owners)
 
 
 def _check_writers(path: Path, status: os.stat_result, owners: Administrators) -> None:
     if status.st_uid not in owners.uids:
         sentence = f"not read: it belongs to user id {status.st_uid}; it must belong to root"
-        raise _UnreadableError(path, f"{sentence} (chown root)")
+        raise UnreadableError(path, f"{sentence} (chown root)")
     by_group = status.st_mode & stat.S_IWGRP and status.st_gid not in owners.gids
     if by_group or status.st_mode & stat.S_IWOTH:
         sentence = "not read: others than its owner may write to it (remedy: chmod go-w)"
-        raise _UnreadableError(path, sentence)
+        raise UnreadableError(path, sentence)
 
 
-def _files(place: _Place) -> list[Path]:
+def _files(place: Place) -> list[Path]:
     """Hidden files (an editor's locks) and other endings are not settings."""
     try:
         names = os.listdir(place.drop_ins)
     except FileNotFoundError:
         names = []
     except OSError as err:
-        raise _UnreadableError(place.drop_ins, _why(err)) from err
+        raise UnreadableError(place.drop_ins, _why(err)) from err
     names = sorted(n for n in names if n.endswith(".toml") and not n.startswith("."))
     return ([place.file] if place.file else []) + [place.drop_ins / name for name in names]
 
 
-def _read(file: Path, place: _Place, bytes_left: int) -> bytes:
-    """Raises FileNotFoundError, _UnreadableError."""
+def read(file: Path, place: Place, bytes_left: int) -> bytes:
+    """Raises FileNotFoundError, UnreadableError."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -183,20 +183,20 @@ def _read(file: Path, place: _Place, bytes_left: int) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as err:
-        raise _UnreadableError(file, _why(err)) from err
+        raise UnreadableError(file, _why(err)) from err
     if len(data) > bytes_left:
         limit = f"{place.bytes_max // 1024} KiB"
-        raise _UnreadableError(file, f"not read: the files here may have {limit} in all")
+        raise UnreadableError(file, f"not read: the files here may have {limit} in all")
     return data
 
 
-def _check_file(file: Path, status: os.stat_result, place: _Place) -> None:
+def _check_file(file: Path, status: os.stat_result, place: Place) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise _UnreadableError(file, "not read: this must be a plain file")
+        raise UnreadableError(file, "not read: this must be a plain file")
     if place.folders:
         _check_writers(file, status, place.owners)
     elif status.st_uid not in place.owners.uids:
-        raise _UnreadableError(file, "not read: it must belong to the user in whose home it is")
+        raise UnreadableError(file, "not read: it must belong to the user in whose home it is")
 
 
 def _why(err: OSError) -> str:
@@ -210,10 +210,10 @@ def _why(err: OSError) -> str:
     return f"it cannot be read: {err.strerror}"
 
 
-def _signature(place: _Place) -> object:
+def _signature(place: Place) -> object:
     try:
         files = _files(place)
-    except _UnreadableError:
+    except UnreadableError:
         files = []
     return [(path, _stamp(path)) for path in (*place.folders, place.drop_ins, *files)]
 

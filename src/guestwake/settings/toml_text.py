@@ -148,7 +148,7 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
 
     lines: dict[tuple[str, ...], int] = {}
     header: tuple[str, ...] = ()
-    for number, statement in _statements(text):
+    for number, statement in statements(text):
         keys = list(_keys(tomllib.loads(statement), 3))
         if statement.lstrip().startswith("["):
             header = keys[-1]
@@ -159,7 +159,7 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
     return lines
 
 
-def _statements(text: str) -> Iterator[tuple[int, str]]:
+def statements(text: str) -> Iterator[tuple[int, str]]:
     """Each statement with the number of its first line; blank lines and comments count too."""
     start = depth = 0
     number = 1

@@ -50,8 +50,8 @@ function _shtab_guestwake_using
   test "$_shtab_guestwake_cmdpath" = "$argv"
 end
 
-set -g _shtab_guestwake_commands workspace 'workspace add' 'workspace remove' 'workspace list' 'workspace channel' 'workspace channel add' 'workspace channel remove' wake restart postpone skip pause resume hold plan status history settings 'settings show' 'settings check' events serve agent service 'service install' 'service remove' completion
-set -g _shtab_guestwake_opts_with_value --days --duration --for --from --happened --log-level --owner --reason --root --set --until --uri
+set -g _shtab_guestwake_commands workspace 'workspace add' 'workspace remove' 'workspace list' 'workspace channel' 'workspace channel add' 'workspace channel remove' wake restart postpone skip pause resume hold plan status history settings 'settings show' 'settings check' 'settings set' 'settings clear' events serve agent doctor service 'service install' 'service remove' completion
+set -g _shtab_guestwake_opts_with_value --days --duration --for --from --happened --log-level --owner --reason --root --set --until --uri --workspace
 
 complete -c guestwake -e
 complete -c guestwake -f
@@ -181,6 +181,24 @@ complete -c guestwake -n '_shtab_guestwake_using settings check' -l json -d 'for
 complete -c guestwake -n '_shtab_guestwake_using settings check' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
 complete -c guestwake -n '_shtab_guestwake_using settings check' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
 complete -c guestwake -n '_shtab_guestwake_using settings check' -s v -l verbose -d 'the same as --log-level debug'
+complete -c guestwake -n '_shtab_guestwake_using settings; and test $_shtab_guestwake_npos -eq 0' -a set -d 'Writes values into /etc/guestwake/guestwake.toml as root, into one'"'"'s own ~/.config/guestwake/guestwake.toml as an ordinary user; comments and layout stay as they are. Where one value is wrong none is written. Says what counts then, from where, and how to undo it. A workspace of the host'"'"'s that belongs to somebody else is changed by the host'"'"'s service, once an administrator'"'"'s password was given. The resident service follows within seconds.'
+complete -c guestwake -n '_shtab_guestwake_using settings set' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using settings set' -l workspace -x -d 'name or UUID of a workspace; without it, the value for all that have none of their own'
+complete -c guestwake -n '_shtab_guestwake_using settings set' -l machine -d 'of an ordinary user: in the machine'"'"'s settings instead of one'"'"'s own; the host'"'"'s service writes them, once an administrator'"'"'s password was given'
+complete -c guestwake -n '_shtab_guestwake_using settings set' -l policy -d 'in the machine policy, which nobody'"'"'s own settings beat; for root'
+complete -c guestwake -n '_shtab_guestwake_using settings set' -l json -d 'for machines; times in UTC'
+complete -c guestwake -n '_shtab_guestwake_using settings set' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
+complete -c guestwake -n '_shtab_guestwake_using settings set' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
+complete -c guestwake -n '_shtab_guestwake_using settings set' -s v -l verbose -d 'the same as --log-level debug'
+complete -c guestwake -n '_shtab_guestwake_using settings; and test $_shtab_guestwake_npos -eq 0' -a clear -d 'Takes values out of the file that '"'"'guestwake settings set'"'"' would write them into, so that the next layer counts, or the default.'
+complete -c guestwake -n '_shtab_guestwake_using settings clear' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using settings clear' -l workspace -x -d 'name or UUID of a workspace; without it, the value for all that have none of their own'
+complete -c guestwake -n '_shtab_guestwake_using settings clear' -l machine -d 'of an ordinary user: in the machine'"'"'s settings instead of one'"'"'s own; the host'"'"'s service writes them, once an administrator'"'"'s password was given'
+complete -c guestwake -n '_shtab_guestwake_using settings clear' -l policy -d 'in the machine policy, which nobody'"'"'s own settings beat; for root'
+complete -c guestwake -n '_shtab_guestwake_using settings clear' -l json -d 'for machines; times in UTC'
+complete -c guestwake -n '_shtab_guestwake_using settings clear' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
+complete -c guestwake -n '_shtab_guestwake_using settings clear' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
+complete -c guestwake -n '_shtab_guestwake_using settings clear' -s v -l verbose -d 'the same as --log-level debug'
 complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a events -d 'Shows the catalogue of events, each with its cause and remedy; with --happened the last 100 that were recorded.'
 complete -c guestwake -n '_shtab_guestwake_using events' -s h -l help -d 'show this help message and exit'
 complete -c guestwake -n '_shtab_guestwake_using events' -l happened -x -d 'what happened, of one workspace or all, instead of what there can be'
@@ -200,6 +218,12 @@ complete -c guestwake -n '_shtab_guestwake_using agent' -l once -d 'print what i
 complete -c guestwake -n '_shtab_guestwake_using agent' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
 complete -c guestwake -n '_shtab_guestwake_using agent' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
 complete -c guestwake -n '_shtab_guestwake_using agent' -s v -l verbose -d 'the same as --log-level debug'
+complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a doctor -d 'Checks all that must work together: the service and its timers, the hypervisor, the VM of each workspace and its guest, and whether anything else starts or stops it or keeps it from ever being updated. What is wrong comes first, each with the command that mends it. It asks the hypervisor, and changes nothing. Ends with 14 if something is wrong.'
+complete -c guestwake -n '_shtab_guestwake_using doctor' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using doctor' -l json -d 'for machines; times in UTC'
+complete -c guestwake -n '_shtab_guestwake_using doctor' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
+complete -c guestwake -n '_shtab_guestwake_using doctor' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
+complete -c guestwake -n '_shtab_guestwake_using doctor' -s v -l verbose -d 'the same as --log-level debug'
 complete -c guestwake -n '_shtab_guestwake_using; and test $_shtab_guestwake_npos -eq 0' -a service -d 'the resident service, run by systemd'
 complete -c guestwake -n '_shtab_guestwake_using service' -s h -l help -d 'show this help message and exit'
 complete -c guestwake -n '_shtab_guestwake_using service' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'

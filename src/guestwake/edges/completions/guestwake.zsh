@@ -12,6 +12,7 @@ _shtab_guestwake_commands() {
   local _commands=(
     agent:'Shows what the resident service asks of this user as notifications of their desktop: whether a guest whose updates need a restart is restarted now or later, and the notice when it will be. The host'"'"'s service and the user'"'"'s own are listened to. One agent runs in each session, from the user'"'"'s unit guestwake-agent.service.'
     completion:'Prints a script for the shell named. For bash: guestwake completion bash > /etc/bash_completion.d/guestwake'
+    doctor:'Checks all that must work together: the service and its timers, the hypervisor, the VM of each workspace and its guest, and whether anything else starts or stops it or keeps it from ever being updated. What is wrong comes first, each with the command that mends it. It asks the hypervisor, and changes nothing. Ends with 14 if something is wrong.'
     events:'Shows the catalogue of events, each with its cause and remedy; with --happened the last 100 that were recorded.'
     history:'Lists the last 50 wake runs.'
     hold:'Says that a VM is in use: if Guestwake woke it, it stays up until the hold ends. It wakes nothing.'
@@ -42,6 +43,8 @@ _shtab_guestwake_service_commands() {
 _shtab_guestwake_settings_commands() {
   local _commands=(
     check:'Lists the problems of all settings files, and ends with 13 if there are any.'
+    clear:'Takes values out of the file that '"'"'guestwake settings set'"'"' would write them into, so that the next layer counts, or the default.'
+    set:'Writes values into /etc/guestwake/guestwake.toml as root, into one'"'"'s own ~/.config/guestwake/guestwake.toml as an ordinary user; comments and layout stay as they are. Where one value is wrong none is written. Says what counts then, from where, and how to undo it. A workspace of the host'"'"'s that belongs to somebody else is changed by the host'"'"'s service, once an administrator'"'"'s password was given. The resident service follows within seconds.'
     show:'Shows what counts for a workspace, and the file and line of each value. Without a workspace: the general values.'
   )
   _describe 'guestwake settings commands' _commands
@@ -97,6 +100,18 @@ _shtab_guestwake_completion_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_guestwake_completion_defaults_added=0
+
+_shtab_guestwake_doctor_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[for machines\; times in UTC]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+  ":name or UUID of a workspace\; without it, the host and all of them:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_doctor_defaults_added=0
 
 _shtab_guestwake_events_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -261,6 +276,36 @@ _shtab_guestwake_settings_check_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_guestwake_settings_check_defaults_added=0
 
+_shtab_guestwake_settings_clear_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--workspace[name or UUID of a workspace\; without it, the value for all that have none of their own]:WORKSPACE:"
+  "--machine[of an ordinary user\: in the machine\'s settings instead of one\'s own\; the host\'s service writes them, once an administrator\'s password was given]"
+  "--policy[in the machine policy, which nobody\'s own settings beat\; for root]"
+  "--json[for machines\; times in UTC]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+  "(*):a setting, in either spelling:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_settings_clear_defaults_added=0
+
+_shtab_guestwake_settings_set_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--workspace[name or UUID of a workspace\; without it, the value for all that have none of their own]:WORKSPACE:"
+  "--machine[of an ordinary user\: in the machine\'s settings instead of one\'s own\; the host\'s service writes them, once an administrator\'s password was given]"
+  "--policy[in the machine policy, which nobody\'s own settings beat\; for root]"
+  "--json[for machines\; times in UTC]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+  "(*):a setting and its value, such as GuestUpdateTime\=03\:30 or guest_update_days\=Mon,Thu:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_settings_set_defaults_added=0
+
 _shtab_guestwake_settings_show_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--json[for machines\; times in UTC]"
@@ -410,6 +455,7 @@ _shtab_guestwake() {
       case $line[1] in
         agent) _arguments -C -s $_shtab_guestwake_agent_options ;;
         completion) _arguments -C -s $_shtab_guestwake_completion_options ;;
+        doctor) _arguments -C -s $_shtab_guestwake_doctor_options ;;
         events) _arguments -C -s $_shtab_guestwake_events_options ;;
         history) _arguments -C -s $_shtab_guestwake_history_options ;;
         hold) _arguments -C -s $_shtab_guestwake_hold_options ;;
@@ -472,6 +518,8 @@ _shtab_guestwake_settings() {
       curcontext="${curcontext%:*:*}:_shtab_guestwake_settings-$line[1]:"
       case $line[1] in
         check) _arguments -C -s $_shtab_guestwake_settings_check_options ;;
+        clear) _arguments -C -s $_shtab_guestwake_settings_clear_options ;;
+        set) _arguments -C -s $_shtab_guestwake_settings_set_options ;;
         show) _arguments -C -s $_shtab_guestwake_settings_show_options ;;
       esac
   esac

@@ -1,0 +1,174 @@
+"""Writes a settings file, whole or not at all, by the rules by which it is read.
+
+What would not be read is not written: a link, somebody else's file, one that is no TOML, one that
+grows too large. Two writers take turns: who has made the draft has the turn.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from guestwake.paths import Paths
+from guestwake.settings.source import Layer, Part
+from guestwake.settings.table import printable
+from guestwake.settings.toml_edit import CannotEdit, Edit, edited
+from guestwake.settings.toml_files import (
+    Place,
+    TomlFiles,
+    UnreadableError,
+    check_folder,
+    read,
+)
+from guestwake.settings.toml_text import parse
+
+POLICY_FILE = "50-settings.toml"
+_PATIENCE = 5.0  # seconds; a draft that is older is of a writer that died
+_LOOKS = 0.05
+_MODE = 0o644
+
+
+class NotWritten(Exception):
+    """The file stays as it was: a sentence that names it, with the remedy."""
+
+
+class TomlWriter:
+    """Of one file: that of a layer which is written to."""
+
+    def __init__(self, paths: Paths, layer: Layer, owner: str | None = None) -> None:
+        place = TomlFiles(paths, owner).place(layer)
+        if place is None:
+            raise NotWritten(f"'{owner}': this host has no such user, and so no settings of one")
+        self._place: Place = place
+        self.file: Path = place.file or place.drop_ins / POLICY_FILE
+
+    def text(self) -> str:
+        """What is there, with plain line ends. Raises NotWritten where it is not to be changed."""
+        return _text(self.file, self._data())
+
+    def part(self) -> Part:
+        return parse(str(self.file), self._data())
+
+    def write(self, edits: Sequence[Edit]) -> None:
+        """All of them at once. Raises NotWritten."""
+        try:
+            _make_folder(self.file.parent, self._place)
+            draft = self.file.with_name(f".{self.file.name}.new")
+            descriptor = _draft(draft)
+            try:
+                if not self._filled(descriptor, edits):
+                    draft.unlink()
+                    return
+                draft.replace(self.file)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
+            _sync(self.file.parent)
+        except OSError as err:
+            raise NotWritten(
+                f"{self.file}: it cannot be written: {err.strerror}. Is its folder there, and "
+                "yours to write?"
+            ) from err
+
+    def _filled(self, descriptor: int, edits: Sequence[Edit]) -> bool:
+        """Whether there is anything to change."""
+        with open(descriptor, "wb") as draft:
+            old = self._data()
+            new = _edited(self.file, old, edits)
+            if new == old:
+                return False
+            if len(new) > self._place.bytes_max:
+                raise NotWritten(f"{self.file}: with that it would be too large to be read")
+            _as_before(draft.fileno(), self.file)
+            draft.write(new)
+            draft.flush()
+            os.fsync(draft.fileno())
+        return True
+
+    def _data(self) -> bytes:
+        try:
+            for folder in self._place.folders:
+                check_folder(folder, self._place.owners)
+            return read(self.file, self._place, self._place.bytes_max)
+        except FileNotFoundError:
+            return b""
+        except UnreadableError as err:
+            raise NotWritten(f"{err.path}: {err.sentence}; nothing was written") from err
+
+
+def _text(file: Path, data: bytes) -> str:
+    """Raises NotWritten where it cannot be read."""
+    part = parse(str(file), data)
+    if part.broken:
+        raise NotWritten(f"{part.problems[0]}; put that right first, nothing was written")
+    return data.decode("utf-8-sig").replace("\r\n", "\n")
+
+
+def _edited(file: Path, data: bytes, edits: Sequence[Edit]) -> bytes:
+    try:
+        text = edited(_text(file, data), edits)
+    except CannotEdit as err:
+        raise NotWritten(
+            f"{printable(str(file))}: '{err}' is written there in a way that only a person can "
+            "change: edit the file"
+        ) from err
+    if parse(str(file), text.encode()).broken:
+        raise NotWritten(f"{printable(str(file))}: with that it could not be read any more")
+    if b"\r\n" in data:
+        text = text.replace("\n", "\r\n")
+    new = text.encode()
+    return b"\xef\xbb\xbf" + new if data.startswith(b"\xef\xbb\xbf") else new
+
+
+def _make_folder(folder: Path, place: Place) -> None:
+    """An administrator's for all to read, whatever the umask."""
+    if not place.folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        return
+    for each in place.folders:
+        if folder.is_relative_to(each):
+            with suppress(FileExistsError):
+                each.parent.mkdir(parents=True, exist_ok=True)
+                each.mkdir()
+                each.chmod(0o755)
+
+
+def _draft(path: Path) -> int:
+    """Its descriptor. Waits for another writer's."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            if time.monotonic() < until:
+                time.sleep(_LOOKS)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _as_before(descriptor: int, file: Path) -> None:
+    """Mode and owner of the file that it will replace; for a new one, for all to read."""
+    try:
+        before = file.stat()
+    except FileNotFoundError:
+        os.fchmod(descriptor, _MODE)
+        return
+    mode = before.st_mode & 0o777
+    now = os.fstat(descriptor)
+    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+        try:
+            os.fchown(descriptor, before.st_uid, before.st_gid)
+        except PermissionError:
+            mode &= ~0o022  # what another group may write nobody would read
+    os.fchmod(descriptor, mode)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
