@@ -88,7 +88,13 @@ class Host:
 
     def guestwake(self, *words: str, code: int = 0) -> str:
         """Its stdout; where another exit code than 0 is expected, its stderr."""
-        done = subprocess.run(
+        done = self.calls(*words)
+        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stderr if code else done.stdout
+
+    def calls(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Whatever comes of it."""
+        return subprocess.run(
             [GUESTWAKE, "--root", str(self.root), *words],
             env=self._environment(),
             capture_output=True,
@@ -96,8 +102,6 @@ class Host:
             timeout=DEADLINE,
             check=False,
         )
-        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stderr if code else done.stdout
 
     def looks_after(self, *guests: Guest) -> None:
         for guest in guests:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -62,3 +63,31 @@ def test_woken_and_put_back_without_a_daemon(lab: Lab, host: Host, root: Path) -
     assert image.exists()
     assert host.outcomes(guest) == ["put-back"]
     assert "libvirt:" not in said
+
+
+def test_doctor_finds_who_else_starts_it_and_starts_nothing(
+    lab: Lab, host: Host, root: Path
+) -> None:
+    guest, uri = lab.hibernated_guest("web01"), f"qemu:///embed?root={root}"
+    image = moved_to(root, guest)
+    host.guestwake("workspace", "add", guest.name, "--uri", uri)
+    assert _found(host, "autostart")["level"] == "ok"
+
+    # As 'virsh autostart' does it.
+    (root / "etc/qemu/autostart").mkdir()
+    (root / "etc/qemu/autostart" / f"{guest.name}.xml").symlink_to(
+        root / "etc/qemu" / f"{guest.name}.xml"
+    )
+    found = _found(host, "autostart", code=14)
+    assert found["level"] == "warning"
+    assert found["remedy"] == f"virsh --connect '{uri}' autostart --disable {guest.name}"
+    assert "(saved)" in _found(host, "vm", code=14)["sentence"]
+    assert image.exists()
+
+
+def _found(host: Host, check: str, *, code: int = 0) -> dict[str, str]:
+    """What `doctor` found of the one workspace."""
+    done = host.calls("doctor", "--json")
+    assert done.returncode == code, done.stdout + done.stderr
+    (found,) = (each for each in json.loads(done.stdout) if each["check"] == check)
+    return dict(found)
