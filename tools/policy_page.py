@@ -14,8 +14,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from guestwake.events import OF_WHY, Level
+from guestwake.policy import close, wake
 from guestwake.policy import prompt as prompts
-from guestwake.policy import wake
 from guestwake.policy.in_use import Evidence, Reporter, Session
 from guestwake.policy.limits import CloseAction, Limits, RestartInWindow, ReturnState
 from guestwake.policy.prompt import Prompt
@@ -74,8 +74,7 @@ _VALUES: tuple[tuple[str, ...], ...] = (
     tuple(ReturnState),
     tuple(CloseAction),
 )
-# From the last column to the first: that gives the fewest rows.
-_MERGED_FIRST = range(len(_TITLES) - 1, -1, -1)
+Known = tuple[tuple[str, ...], ...]
 Values = tuple[frozenset[str], ...]
 Rows = dict[Values, str]
 
@@ -104,6 +103,12 @@ def policy_page() -> str:
             *_LEGEND,
             "",
             *_table((*_TITLES, "answer", "what is done"), grid_rows()),
+            "",
+            "## When it runs for somebody",
+            "",
+            *_FOR_SOMEBODY,
+            "",
+            *_table((*_USE_TITLES, "answer", "what is done"), use_rows()),
             "",
             "## When the guest needs a restart",
             "",
@@ -145,12 +150,27 @@ _LEGEND = (
     "the answer is the same whatever stands there.",
     "",
     "- *window*: open, or ended with no window that touches it.",
-    "- *in use*: somebody uses it at this moment. *used earlier*: somebody has since the wake; of "
-    "a VM that was running before, that its last application was closed.",
+    "- *in use*: somebody uses it at this moment. *used earlier*: somebody has since the wake.",
     f"- *installing*: the guest says that it is busy; `{STRETCHED}`: it still does when the window "
     "cannot be stretched any more.",
     "- *work at risk*: a restart or a shutdown could lose somebody's work.",
     "- *owed: off*: it is saved and should really be off; the next run settles it.",
+)
+
+
+_FOR_SOMEBODY = (
+    "Normal Start: it was started for the first application that somebody opened. Fast Start: for "
+    "a logon. Or it was woken for a window, and somebody began to use it. Where nobody uses it, "
+    "nobody has for as long as is waited for: "
+    f"{int(close.CLOSED_FOR / timedelta(minutes=1))} minute after the last application of Normal "
+    f"Start, {int(close.USE_ENDED_FOR / timedelta(minutes=1))} minutes after any other use, and "
+    "not at all after a logoff.",
+    "",
+    "- *window*: none near, open, or just ended.",
+    "- *application*: none; *waits*: a `guestwake open` waits for it; *open*.",
+    "- *else in use*: by a hold, a viewer, a remote desktop. *guest's word*: the guest alone says "
+    "so, by somebody's input.",
+    "- *logged on*: its owner; where it is shared, or the system's, anybody.",
 )
 
 
@@ -200,10 +220,15 @@ def grid_rows() -> list[tuple[str, ...]]:
         tuple(frozenset([value]) for value in cell): _outcome(Cell(*cell))
         for cell in product(*_VALUES)
     }
-    for column in _MERGED_FIRST:
+    return _fewest(rows, _VALUES)
+
+
+def _fewest(rows: Rows, known: Known) -> list[tuple[str, ...]]:
+    """From the last column to the first: that gives the fewest rows."""
+    for column in range(len(known) - 1, -1, -1):
         rows = _merged(rows, column)
-    ordered = sorted(rows.items(), key=lambda row: _position(row[0]))
-    return [(*_shown(values), *outcome.split("|")) for values, outcome in ordered]
+    ordered = sorted(rows.items(), key=lambda row: _position(row[0], known))
+    return [(*_shown(values, known), *outcome.split("|")) for values, outcome in ordered]
 
 
 def _merged(rows: Rows, column: int) -> Rows:
@@ -218,17 +243,17 @@ def _merged(rows: Rows, column: int) -> Rows:
     }
 
 
-def _position(values: Values) -> list[list[int]]:
+def _position(values: Values, known: Known) -> list[list[int]]:
     return [
-        sorted(known.index(value) for value in found)
-        for found, known in zip(values, _VALUES, strict=True)
+        sorted(each.index(value) for value in found)
+        for found, each in zip(values, known, strict=True)
     ]
 
 
-def _shown(values: Values) -> list[str]:
+def _shown(values: Values, known: Known) -> list[str]:
     return [
-        ANY if len(found) == len(known) else ", ".join(each for each in known if each in found)
-        for found, known in zip(values, _VALUES, strict=True)
+        ANY if len(found) == len(each) else ", ".join(one for one in each if one in found)
+        for found, each in zip(values, known, strict=True)
     ]
 
 
@@ -272,7 +297,6 @@ def _seen(cell: Cell) -> Facts:
             sessions=(before,) if cell.at_risk == YES else (),
         ),
         guest=GuestReport("boot", busy=cell.busy != NO),
-        close_due=cell.used == YES,
     )
 
 
@@ -290,6 +314,96 @@ def _done(step: Step) -> str:
     if step.run.goal is None:
         return "left as it is" if step.over else "stays up"
     return _DONE[step.run.goal] + (", owed: off" if step.run.owed_off else "")
+
+
+# When it runs for somebody
+
+
+class For(NamedTuple):
+    """One point of that grid; the fields are the table's columns, in their order."""
+
+    started: str
+    window: str
+    application: str
+    in_use: str
+    logged_on: str
+    fast_start: str
+    close_action: str
+
+
+NORMAL, FAST, WINDOW = "application", "logon", "window"
+NOWHERE = "none"
+WAITS, SHOWN = "waits", "open"
+BY_GUEST = "guest's word"
+_USE_TITLES = (
+    "started for", "window", "application", "else in use", "logged on", "LogonStartEnabled",
+    "CloseAction",
+)  # fmt: skip
+_USE_VALUES: Known = (
+    (NORMAL, FAST, WINDOW),
+    (NOWHERE, OPEN, ENDED),
+    (NOWHERE, WAITS, SHOWN),
+    (NO, BY_GUEST, YES),
+    (NO, YES),
+    ("0", "1"),
+    tuple(CloseAction),
+)
+_KINDS = {NORMAL: Kind.USE, FAST: Kind.FAST_START, WINDOW: Kind.SCHEDULED}
+
+
+def use_rows() -> list[tuple[str, ...]]:
+    cells = (For(*cell) for cell in product(*_USE_VALUES))
+    return _fewest(
+        {tuple(frozenset([value]) for value in cell): _use_outcome(cell) for cell in cells},
+        _USE_VALUES,
+    )
+
+
+def _use_outcome(cell: For) -> str:
+    minute = {NOWHERE: 400.0, OPEN: 30.0, ENDED: 60.0}[cell.window]
+    limits = replace(
+        _LIMITS,
+        close_action=CloseAction(cell.close_action),
+        logon_start_enabled=cell.fast_start == "1",
+    )
+    step = _next(_run_for(cell), _seen_for(cell, minute, limits), _at(minute), limits)
+    return f"{_code(step.why)}|{_done(step)}"
+
+
+def _run_for(cell: For) -> WakeRun:
+    """Started hours ago for its user, or woken at the opening and used since."""
+    kind = _KINDS[cell.started]
+    began = 0 if kind is Kind.SCHEDULED else 200 if cell.window == NOWHERE else -120
+    own = Opening(_MIDNIGHT.date(), _at(began).wall, _at(began).wall)
+    windows = () if cell.window == NOWHERE else (_WINDOW,)
+    return replace(
+        _held(Cell(OPEN, Prior.SAVED, NO, NO, YES, NO, "", "")),
+        kind=kind,
+        chain=(_WINDOW,) if kind is Kind.SCHEDULED else (own, *windows),
+        ends=_at(60 if windows or kind is Kind.SCHEDULED else began).after(timedelta(0)),
+        phase=Phase.HOLDING if windows else Phase.LENT,
+        woke=_at(began).after(timedelta(0)),
+        idle=None if windows else _at(380).after(timedelta(0)),
+    )
+
+
+def _seen_for(cell: For, minute: float, limits: Limits) -> Facts:
+    typed = _UP + (minute - 5) * 60
+    return Facts(
+        Power.RUNNING,
+        _START,
+        evidence=Evidence(
+            applications=("gimp",) if cell.application == SHOWN else (),
+            openings=("gimp",) if cell.application == WAITS else (),
+            holds=("alice",) if cell.in_use == YES else (),
+            reporter=Reporter.FRESH,
+            sessions=(Session("alice", typed - 60, typed),) if cell.in_use == BY_GUEST else (),
+        ),
+        guest=GuestReport("boot", busy=False),
+        fast_start_holds=close.fast_start_holds(
+            _MIDNIGHT if cell.logged_on == YES else None, limits, published=True
+        ),
+    )
 
 
 # When the guest needs a restart

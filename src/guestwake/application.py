@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from importlib import import_module
 from pathlib import Path
 from shlex import quote
@@ -33,10 +34,10 @@ from guestwake.journal import Journal
 from guestwake.journal_file import JournalDamaged, set_aside
 from guestwake.locks import held, holder_of, is_held
 from guestwake.paths import Paths, PathsError, account_name, acts_for_host
-from guestwake.policy import prompt
+from guestwake.policy import close, prompt
 from guestwake.policy.due import Due, due
 from guestwake.policy.limits import Limits
-from guestwake.policy.run import Kind, Step
+from guestwake.policy.run import DATELESS, Kind, Step
 from guestwake.policy.schedule import timer
 from guestwake.policy.window import (
     Opening,
@@ -123,6 +124,7 @@ class Application:
         self.workspaces = Workspaces(paths.state / "workspaces")
         self._clock = clock
         self._host = host
+        self._hosts = threading.local()
         self._open_hypervisor = open_hypervisor or _open_hypervisor
         self._parser = parser
         self._reader: ReaderProcess | None = None
@@ -140,11 +142,15 @@ class Application:
 
     @property
     def host(self) -> Host:
-        if self._host is None:
+        """This thread's: its connection to the bus is for one."""
+        if self._host is not None:
+            return self._host
+        if not hasattr(self._hosts, "here"):
             from guestwake.hosts.linux import LinuxHost
 
-            self._host = LinuxHost()
-        return self._host
+            self._hosts.here = LinuxHost()
+        here: Host = self._hosts.here
+        return here
 
     @property
     def parser(self) -> Parses:
@@ -376,16 +382,40 @@ class Application:
     def _called_by_timer(
         self, workspace: Workspace, journal: Journal, manager: UpdateManager
     ) -> Ended | None:
-        ended = manager.run(None)
-        if self.told_to_stop or (ended is not None and not ended.over):
+        ended, had = manager.run(None), set[date]()
+        while ended is None or ended.over:
+            occasion = self._next(workspace, journal, had)
+            if occasion is None:
+                break
+            had |= {occasion.opening.date} if occasion.kind not in DATELESS else set()
+            ended = manager.run(occasion)
+        if self.told_to_stop or ended is not None:
             return ended
-        occasion = self._asked(workspace, journal) or self._scheduled(workspace, journal)
-        if occasion is not None:
-            return manager.run(occasion)
         manager.hear(_HEARS)
         if self._wants_restart(workspace, journal):
             return self._restart_required(workspace, manager)
         return ended
+
+    def _next(
+        self, workspace: Workspace, journal: Journal, had: Collection[date]
+    ) -> Occasion | None:
+        """What to begin now: a window that is open, what people want, a window that was missed. A
+        caught-up run waits for the host to settle. `had`: windows that this call has begun."""
+        while not self.told_to_stop:
+            found = self._due(workspace, journal)
+            if found is not None and found.opening.date in had:
+                found = None
+            if found is not None and not found.caught_up:
+                return Occasion(found.opening, Kind.SCHEDULED)
+            wanted = self._asked(workspace, journal) or self._fast_start(workspace, journal)
+            if wanted is not None or found is None:
+                return wanted
+            left = (found.not_before - self.clock.now().wall).total_seconds()
+            if left <= 0:
+                return Occasion(found.opening, Kind.CAUGHT_UP)
+            log.info("'%s': catches up at %s", workspace.name, found.not_before.isoformat())
+            self.clock.wait(left)
+        return None
 
     def look_now(self) -> None:
         """From a signal handler: something has changed."""
@@ -418,28 +448,27 @@ class Application:
         if abs(self.clock.now().wall - at) > _ASKED_FOR or (last and last[-1].began >= at):
             journal.forget_asked_wake(workspace.uuid)
             return None
+        if kind == Kind.USE and not journal.opened(workspace.uuid):  # closed again meanwhile
+            return None
         return self._from_now(workspace, length, Kind(kind))
 
-    def _scheduled(self, workspace: Workspace, journal: Journal) -> Occasion | None:
-        found = self._due(workspace, journal)
-        if found is None:
+    def _fast_start(self, workspace: Workspace, journal: Journal) -> Occasion | None:
+        limits = self.resolved(workspace).limits
+        since = close.user_since(self.host.logons(), workspace.owner, limits)
+        published, tried = (
+            journal.has_published(workspace.uuid),
+            journal.fast_started(workspace.uuid),
+        )
+        if not close.fast_starts(since, tried, limits, published=published):
             return None
-        return Occasion(found.opening, Kind.CAUGHT_UP if found.caught_up else Kind.SCHEDULED)
+        journal.note_fast_start(workspace.uuid, self.clock.now().wall)
+        return self._from_now(workspace, limits.task_timeout, Kind.FAST_START)
 
     def _due(self, workspace: Workspace, journal: Journal) -> Due | None:
-        """What is due, once its time has come: a caught-up run waits for the host to settle."""
-        while True:
-            limits = self.resolved(workspace).limits
-            schedule = self.settings(workspace, limits).schedule
-            now = self.clock.now()
-            ledger = journal.ledger(workspace.uuid, workspace.added)
-            found = due(schedule, limits, ledger, now)
-            if found is None or found.not_before <= now.wall:
-                return found
-            if self.told_to_stop:
-                return None
-            log.info("'%s': catches up at %s", workspace.name, found.not_before.isoformat())
-            self.clock.wait((found.not_before - now.wall).total_seconds())
+        limits = self.resolved(workspace).limits
+        schedule = self.settings(workspace, limits).schedule
+        ledger = journal.ledger(workspace.uuid, workspace.added)
+        return due(schedule, limits, ledger, self.clock.now())
 
     @contextmanager
     def _manager(

@@ -9,24 +9,29 @@ So nothing is lost with a crash of either, or of a manager, and nothing stays op
 from __future__ import annotations
 
 import logging
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from shlex import quote
+from typing import NamedTuple
 
 from guestwake.application import Application
-from guestwake.journal import AskedRun, Glance
+from guestwake.journal import AskedRun, Glance, Journal
 from guestwake.journal_applications import OpenedRow, PublishedRow
 from guestwake.locks import is_held
-from guestwake.policy.run import Kind
+from guestwake.policy.run import Kind, Why
+from guestwake.said import report_of
 from guestwake.schedulers.api import SchedulerError
 from guestwake.update_manager import lock_of
-from guestwake.workspaces import Workspace, WorkspaceError
+from guestwake.workspaces import Workspace, WorkspaceError, Workspaces
 
 log = logging.getLogger(__name__)
 
 APPLICATIONS_MAX = 64  # of one workspace
 OPENED_MAX = 64  # likewise
+PROCESSES_MAX = 8  # of one that is open
 ICON_BYTES_MAX = 256 * 1024
 NAME_MAX = 80  # characters
 COMMAND_MAX = 1000
@@ -35,13 +40,34 @@ WAYS = ("linux", "windows")
 ICONS = {b"\x89PNG\r\n\x1a\n": "png", b"<svg": "svg", b"<?xml": "svg"}  # by how they begin
 
 
+class HowFar(NamedTuple):
+    """Of one that is being opened. `is_open` False: it counts as closed. `run`: the open one of
+    its workspace. `failed`: how the run ended that was to make it ready, and did not."""
+
+    is_open: bool
+    is_ready: bool
+    run: Glance | None = None
+    failed: Why | None = None
+
+
 class Applications:
     """Of the workspaces of one host, or one user."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
 
+    @property
+    def workspaces(self) -> Workspaces:
+        return self._application.workspaces
+
     # published
+
+    def guest_os(self, workspace: Workspace) -> str | None:
+        """Which system its guest said last that it is; None, or empty: it never did."""
+        with self._application.journal(readonly=True) as journal:
+            said = journal.said(workspace.uuid)
+        report = report_of(said) if said else None
+        return report.os if report else None
 
     def publish(self, workspace: Workspace, row: PublishedRow, icon: bytes | None) -> None:
         """Anew where it is published already; `icon` None: it keeps the one it has. Raises
@@ -74,7 +100,13 @@ class Applications:
 
     def find(self, workspace: Workspace, application: str) -> PublishedRow:
         """Raises WorkspaceError."""
-        known = self.published(workspace)
+        return self.find_in(self.published(workspace), workspace, application)
+
+    @staticmethod
+    def find_in(
+        known: Sequence[PublishedRow], workspace: Workspace, application: str
+    ) -> PublishedRow:
+        """Raises WorkspaceError."""
         for row in known:
             if row.id == application:
                 return row
@@ -111,27 +143,45 @@ class Applications:
             raise
         return opened
 
-    def opening(self, workspace: Workspace, opened: int) -> tuple[OpenedRow | None, Glance | None]:
-        """How far it is: the row, None: it is closed; and the open run, None: there is none."""
+    def opening(self, workspace: Workspace, opened: int) -> HowFar:
         with self._application.journal(readonly=True) as journal:
-            rows = journal.opened(workspace.uuid)
-            return next((row for row in rows if row.id == opened), None), journal.glance(
-                workspace.uuid
-            )
+            row = _row(journal, workspace, opened)
+            run = journal.glance(workspace.uuid)
+            last = journal.history(workspace.uuid, most=1)
+        if row is None:
+            return HowFar(is_open=False, is_ready=False, run=run)
+        is_minded = run is not None or self._application.is_running(workspace)
+        if not row.ready and not is_minded and last and last[-1].began >= row.since:
+            return HowFar(is_open=True, is_ready=False, failed=last[-1].why)
+        return HowFar(is_open=True, is_ready=row.ready, run=run)
 
     def show(self, workspace: Workspace, opened: int, process: str) -> bool:
-        """It is open now, and that process has it open too. False: it counts as closed."""
-        with self._application.journal() as journal:
-            is_open = journal.shows(opened, process)
+        """It is open now, and that process has it open too. False: it counts as closed. Raises
+        WorkspaceError where too many have it open."""
+        with self._application.journal() as journal, journal.turn():
+            row = _row(journal, workspace, opened)
+            if row is not None and len(row.processes) >= PROCESSES_MAX:
+                raise WorkspaceError(f"{PROCESSES_MAX} processes have it open already.")
+            is_open = row is not None and journal.shows(opened, process)
         self._application.hurry_manager(workspace)
         return is_open
 
     def close(self, workspace: Workspace, opened: int) -> bool:
         """Whether it was open."""
-        with self._application.journal() as journal:
-            was_open = journal.closes(opened)
+        with self._application.journal() as journal, journal.turn():
+            row = _row(journal, workspace, opened)
+            was_open = row is not None and journal.closes(opened)
         self._application.hurry_manager(workspace)
         return was_open
+
+    def is_of(self, workspace: Workspace, opened: int, user: int) -> bool:
+        """Whether only processes of that user, if any, have it open still."""
+        from guestwake.hosts.processes import owner_of
+
+        with self._application.journal(readonly=True) as journal:
+            row = _row(journal, workspace, opened)
+        alive = filter(self._application.host.is_alive, row.processes if row else ())
+        return all(owner_of(int(process.split("/")[1])) == user for process in alive)
 
     def have_manager(self, workspace: Workspace) -> None:
         """One is at it: the one that is, which looks again at once, or a new one. Raises
@@ -166,6 +216,28 @@ class Applications:
             )
         except OSError as err:
             raise SchedulerError(f"no manager can be started: {err}") from err
+
+
+def process_of(pid: int, user: int) -> str:
+    """What the methods above call it. `user`: whose it must be, root's may be anybody's. Raises
+    WorkspaceError."""
+    from guestwake.hosts.processes import name_of, owner_of
+
+    name = name_of(pid)
+    if name is None:
+        raise WorkspaceError(f"there is no process {pid}, or this service may not see it.")
+    if user not in (0, owner_of(pid)):
+        raise WorkspaceError(f"process {pid} is another user's: name one of your own.")
+    return name
+
+
+def this_process() -> str:
+    """Raises WorkspaceError."""
+    return process_of(os.getpid(), 0)
+
+
+def _row(journal: Journal, workspace: Workspace, opened: int) -> OpenedRow | None:
+    return next((row for row in journal.opened(workspace.uuid) if row.id == opened), None)
 
 
 def _check(row: PublishedRow, icon: bytes | None) -> None:

@@ -1,8 +1,8 @@
 """Every event: a stable id, a level, a sentence, its cause and its remedy.
 
 One for each answer of the wake policy that somebody may want to know of, and the usage event of
-the Guest Update Manager. 11001 to 11003 are MED-V's own ids (its event log page; contract,
-section 9); ours are 12000 and up and never change their meaning.
+the Guest Update Manager. 4022, 4028 and 11001 to 11003 are MED-V's own ids (its event log page;
+contract, sections 8 and 9); ours are 12000 and up and never change their meaning.
 """
 
 from __future__ import annotations
@@ -295,6 +295,36 @@ OF_WHY: Mapping[Why, Event] = {
         "Somebody began to use it.",
         "Nothing. 'guestwake status' names who keeps it awake.",
     ),
+    Why.IN_USE: Event(
+        12034,
+        _INFORMATION,
+        "{name} was started for who uses it, and stays up until that has ended.",
+        "Somebody opened an application of it, or a 'guestwake open' waits for it.",
+        "Nothing. 'guestwake status' names who keeps it awake.",
+    ),
+    Why.KEPT_FOR_USER: Event(
+        12035,
+        _INFORMATION,
+        "{name} stays up while its user is logged on: Fast Start.",
+        "It has published applications, and LogonStartEnabled is 1.",
+        "Nothing. With LogonStartEnabled = 0 it is started with the first application instead.",
+    ),
+    Why.LOGOFF_OVERDUE: Event(
+        4022,
+        _ERROR,
+        "{name} could not be put to rest within TaskTimeout after the logoff of its user.",
+        "The hypervisor refuses, or the VM does not come to an end; see the detail.",
+        "Mend what the detail names. It is tried again until it works.",
+        standing=True,
+    ),
+    Why.SHUTDOWN_OVERDUE: Event(
+        4028,
+        _ERROR,
+        "{name} could not be hibernated within TaskTimeout of the host's shutdown.",
+        "The hypervisor refuses, or the disk is slow or full; see the detail.",
+        "Mend what the detail names. A guest that the host took down with it has lost its session.",
+        standing=True,
+    ),
     Why.WAITS_TO_PUT_BACK: Event(
         12023,
         _DEBUG,
@@ -341,6 +371,20 @@ OF_WHY: Mapping[Why, Event] = {
         "It ran before the window opened.",
         "Nothing.",
     ),
+    Why.RUNS_ALREADY: Event(
+        12066,
+        _DEBUG,
+        "{name} runs already: it need not be started, and is not put to rest.",
+        "Somebody else had started it.",
+        "Nothing.",
+    ),
+    Why.NOT_WANTED: Event(
+        12067,
+        _INFORMATION,
+        "{name} was not started: who wanted it does not any more.",
+        "The application was given up, or its user has logged off, before there was room for it.",
+        "Nothing.",
+    ),
     Why.RESTARTED_IN_USE: Event(
         12062,
         _INFORMATION,
@@ -375,8 +419,8 @@ OF_WHY: Mapping[Why, Event] = {
     Why.CLOSED: Event(
         12043,
         _INFORMATION,
-        "{name} had been used; its use has ended and its CloseAction was done.",
-        "Somebody used it during or after its window.",
+        "The use of {name} has ended, and its CloseAction was done.",
+        "It was started for somebody, or somebody used it during or after its window.",
         "Nothing.",
     ),
     Why.GUEST_STOPPED_ITSELF: Event(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from guestwake.guest_report import Word, understood
@@ -24,6 +24,7 @@ from guestwake.hypervisors.api import (
     Unreachable,
 )
 from guestwake.journal import Said
+from guestwake.journal_applications import OpenedRow
 from guestwake.policy.in_use import Evidence
 from guestwake.policy.prompt import Prompt, about, is_agreed
 from guestwake.policy.restart import RestartMark
@@ -34,6 +35,7 @@ from guestwake.workspaces import Workspace
 
 log = logging.getLogger(__name__)
 
+DESKTOP = "its desktop"
 _LIVE = (Power.RUNNING, Power.PAUSED, Power.SUSPENDED)
 
 
@@ -50,6 +52,8 @@ class Noted:
     """What the journal knows of a workspace besides its run."""
 
     holds: tuple[str, ...] = ()
+    opened: tuple[OpenedRow, ...] = ()
+    published: bool = False
     last_window: datetime | None = None
     owed_off: bool = False
     skipped: frozenset[date] = frozenset()
@@ -77,10 +81,10 @@ def look(
     """One look. What the loop alone knows (its own last verb, signals, the others) it adds."""
     state, trouble = _state(hypervisor, workspace)
     word = understood(noted.said, noted.restart_mark, state.start, now)
-    evidence, witness = Evidence(), None
+    evidence, witness = _opened(host, noted), None
     if state.power in _LIVE:
         try:
-            evidence = _evidence(hypervisor, host, workspace, noted.holds, word)
+            evidence = _evidence(hypervisor, host, workspace, evidence, noted.holds, word)
             witness = _witness(hypervisor, workspace)
         except Unreachable as err:  # nothing may be decided on half a look
             state, trouble = PowerState(Power.UNKNOWN), str(err)
@@ -95,6 +99,7 @@ def look(
         boot_id_before_rest=word.boot_id_before_rest,
         sessions_before_rest=word.sessions if noted.said else None,
         agreed=_agreed(noted, now),
+        restart_marked=noted.restart_mark is not None and not noted.restart_mark.is_in_vain,
         owed_off=noted.owed_off,
         host=host.look(workspace.image_folder),
         memory=workspace.memory,
@@ -151,11 +156,26 @@ def _image_ok(hypervisor: Hypervisor, workspace: Workspace) -> bool | None:
         return None
 
 
+def _opened(host: Host, noted: Noted) -> Evidence:
+    """What is open, and what is about to be, by the processes that still live."""
+    alive = [row for row in noted.opened if any(map(host.is_alive, row.processes))]
+    return Evidence(
+        applications=tuple(row.application or DESKTOP for row in alive if row.shown),
+        openings=tuple(row.application or DESKTOP for row in alive if not row.shown),
+    )
+
+
 def _evidence(
-    hypervisor: Hypervisor, host: Host, workspace: Workspace, holds: Sequence[str], word: Word
+    hypervisor: Hypervisor,
+    host: Host,
+    workspace: Workspace,
+    opened: Evidence,
+    holds: Sequence[str],
+    word: Word,
 ) -> Evidence:
     """Raises Unreachable."""
-    return Evidence(
+    return replace(
+        opened,
         holds=tuple(holds),
         rdp=_rdp(hypervisor, host, workspace),
         viewers=_viewers(hypervisor, workspace),

@@ -102,6 +102,9 @@ class _ServiceDesk:
             self._journal = self._application.opened_journal()
         return self._journal
 
+    def hurry(self, workspace: Workspace) -> None:
+        self._application.hurry_manager(workspace)
+
     def close(self) -> None:
         if self._journal is not None:
             self._journal.close()

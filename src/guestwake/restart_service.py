@@ -23,6 +23,7 @@ from guestwake.hosts.api import Host, HostError
 from guestwake.journal import Journal
 from guestwake.journal_file import JournalError
 from guestwake.locks import is_held
+from guestwake.policy import close
 from guestwake.policy import prompt as prompts
 from guestwake.policy.due import due
 from guestwake.policy.host_sleep import may_sleep, woken_for
@@ -63,6 +64,10 @@ class Office(Protocol):
         """Open for the length of this process. Raises JournalError."""
         ...
 
+    def hurry(self, workspace: Workspace) -> None:
+        """The manager that is at it looks again at once."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceWorld:
@@ -86,6 +91,7 @@ class _Known:
     timer_until: datetime | None = None  # of wall time; None: never worked out
     opened: date | None = None  # whose window was started by this process
     heard: Deadline | None = None  # when its guest was last listened to outside of runs
+    user_since: datetime | None = None  # at the last pass: whom Fast Start serves
     starts: int = 0  # of the same run, one after the other
     started: Deadline | None = None
 
@@ -163,12 +169,17 @@ class RestartService:
         known.settings, known.timer = settings, wanted
         if workspace.removing:
             return LOOK_SOON
+        user_since = close.user_since(logons, workspace.owner, settings.limits)
+        came_or_went = user_since != known.user_since
+        known.user_since = user_since
         if is_held(lock_of(self._world.locks, workspace.uuid)):
             known.starts = 0
+            if came_or_went:
+                self._office.hurry(workspace)
             self._prompt_in_run(case)
             return LOOK_SOON
         opens = self._unopened(case)
-        if self._is_left(case) or opens is not None:
+        if self._is_left(case) or opens is not None or self._fast_starts(case, user_since):
             if self._start(case):
                 known.opened = opens
             return LOOK_SOON
@@ -228,6 +239,13 @@ class RestartService:
     def _is_left(self, case: _Case) -> bool:
         """A run is open, and nobody is at it."""
         return case.journal.glance(case.workspace.uuid) is not None
+
+    def _fast_starts(self, case: _Case, since: datetime | None) -> bool:
+        if since is None or not case.settings.limits.logon_start_enabled:
+            return False
+        journal, uuid = case.journal, case.workspace.uuid
+        published, tried = journal.has_published(uuid), journal.fast_started(uuid)
+        return close.fast_starts(since, tried, case.settings.limits, published=published)
 
     def _unopened(self, case: _Case) -> date | None:
         """Of a window that is due, and that this process has not opened yet. Where it ends without

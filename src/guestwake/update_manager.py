@@ -33,6 +33,7 @@ from guestwake.journal import Journal, Said
 from guestwake.journal_file import JournalDamaged, JournalError
 from guestwake.locks import is_held
 from guestwake.look import Look, Noted, look, mark_text
+from guestwake.policy import close
 from guestwake.policy.admission import Other
 from guestwake.policy.adopt import adopted
 from guestwake.policy.limits import Limits
@@ -139,6 +140,7 @@ class UpdateManager:
         self._run: WakeRun | None = None
         self._acted = _Acted()
         self._known = Noted()  # as it could be read last
+        self._user_logged_on = False  # as could be told last
         self._unkept: Said | None = None  # by the guest, and the journal could not take it
         if isinstance(world.hypervisor, TellsChanges):
             world.hypervisor.on_change(world.clock.hurry)
@@ -300,6 +302,8 @@ class UpdateManager:
             paused_until = journal.paused_until(workspace)
             self._known = Noted(
                 holds=tuple(hold.reason for hold in journal.holds(workspace, now)),
+                opened=tuple(journal.opened(workspace)),
+                published=journal.has_published(workspace),
                 last_window=journal.last_window(workspace),
                 owed_off=journal.owed_off(workspace),
                 skipped=journal.skipped(workspace),
@@ -354,12 +358,29 @@ class UpdateManager:
                     self._workspace.uuid, step.run, memory=self._workspace.memory
                 )
                 self._tell_events(before, step, seen, now)
+                self._let_open(step, seen)
         except JournalError as err:
             log.error("'%s' cannot be recorded: %s", self._workspace.name, err)
             step, recorded = self._weigh(seen, occasion, (), now), False
         self._run = step.run
         self._office.progress(step, now)
         return step, recorded
+
+    def _fast_start_holds(self, limits: Limits) -> bool:
+        """What cannot be told any more is as it was: a bus that is away ends no logon."""
+        if not (self._known.published and limits.logon_start_enabled):
+            return False
+        logons = self._world.host.logons()
+        if logons is not None:
+            since = close.user_since(logons, self._workspace.owner, limits)
+            self._user_logged_on = since is not None
+        return self._user_logged_on
+
+    def _let_open(self, step: Step, seen: Look) -> None:
+        """Who waits to open an application is told when it can be, and that it cannot any more."""
+        ready = close.may_open(step, seen.facts)
+        if any(row.ready != ready for row in self._known.opened):
+            self._world.journal.ready_to_open(self._workspace.uuid, ready=ready)
 
     def _weigh(
         self,
@@ -371,7 +392,9 @@ class UpdateManager:
         rivals: bool = False,
     ) -> Step:
         facts, settings = self._facts(seen, others), self._office.settings()
-        facts = replace(facts, rivals=rivals)
+        facts = replace(
+            facts, rivals=rivals, fast_start_holds=self._fast_start_holds(settings.limits)
+        )
         if self._run is not None:
             return next_step(self._run, facts, settings.limits, settings.schedule, now)
         assert occasion is not None

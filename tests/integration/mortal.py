@@ -25,7 +25,7 @@ from guestwake.edges.cli import main
 from guestwake.hypervisors.api import Vm
 from guestwake.hypervisors.libvirt import Libvirt
 from guestwake.paths import Paths
-from guestwake.policy import hold
+from guestwake.policy import close
 from guestwake.policy.run import Step, WakeRun, Why
 from guestwake.policy.words import Now, Verb
 from guestwake.update_manager import Ended
@@ -114,7 +114,7 @@ def run() -> int:
     parser.add_argument("command", nargs="+")
     given = parser.parse_args()
     if given.use_ended is not None:
-        hold.USE_ENDED_FOR = timedelta(seconds=given.use_ended)
+        close.USE_ENDED_FOR = timedelta(seconds=given.use_ended)
     fate = Fate(given.dies)
     application.Journal = mortal_journal(fate)  # type: ignore[attr-defined]
 

@@ -13,9 +13,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from guestwake.policy import common
+from guestwake.policy import close, common
 from guestwake.policy.admission import Other
-from guestwake.policy.in_use import Evidence, Reporter, Session
+from guestwake.policy.in_use import By, Evidence, Reporter, Session, Use
 from guestwake.policy.limits import CloseAction, Limits
 from guestwake.policy.run import (
     Facts,
@@ -104,19 +104,32 @@ def _without_exception(step: Step, facts: Facts, limits: Limits, now: Now) -> No
     at_risk = common.work_at_risk(run, facts, now)
     if verb is Verb.RESTART and facts.agreed:
         return
-    if common.users(run, facts, limits, now):
+    if _who_counts(run, facts, limits, now, verb):
         assert facts.host.shutting_down
         assert verb in SAVES
     if verb is Verb.POWER_OFF:
         assert limits.close_action is CloseAction.TURN_OFF
-        assert run.used
+        assert close.closes(run)
     if verb in SHUTS_DOWN:
         assert run.goal is Goal.OFF
         assert not busy
-        assert not at_risk or (run.used and limits.close_action is CloseAction.SHUTDOWN)
+        assert not at_risk or (close.closes(run) and limits.close_action is CloseAction.SHUTDOWN)
     if verb is Verb.RESTART:
-        assert not run.ends.passed(now)
+        assert close.is_for_use(run) or not run.ends.passed(now)
         assert not at_risk or limits.restart_in_window == 2
+
+
+def _who_counts(
+    run: WakeRun, facts: Facts, limits: Limits, now: Now, verb: Verb
+) -> tuple[Use, ...]:
+    """Who only waits to open something may see it restarted first; after the logoff of Fast
+    Start's user the guest's word does not count."""
+    if verb is Verb.RESTART:
+        facts = replace(facts, evidence=replace(facts.evidence, openings=()))
+    using = common.users(run, facts, limits, now)
+    if run.kind is not Kind.FAST_START:
+        return using
+    return tuple(use for use in using if use.by is not By.GUEST)
 
 
 @dataclass
@@ -143,9 +156,11 @@ class Night:
     nothing_left: bool | None = None
     restart: Restart = Restart.NOT_REQUIRED
     sessions: tuple[Session, ...] = ()
+    sessions_before_rest: tuple[Session, ...] | None = None
     agent: bool = True
     # who uses it
     applications: tuple[str, ...] = ()
+    openings: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
     rdp: tuple[str, ...] = ()
     viewers: frozenset[str] = frozenset()
@@ -242,12 +257,13 @@ class Night:
             trouble=self.trouble,
             told=self.told,
             evidence=Evidence(
-                self.applications,
-                self.holds,
-                self.rdp,
-                self.viewers,
-                self.reporter,
-                self.sessions,
+                applications=self.applications,
+                openings=self.openings,
+                holds=self.holds,
+                rdp=self.rdp,
+                viewers=self.viewers,
+                reporter=self.reporter,
+                sessions=self.sessions,
             ),
             guest=GuestReport(
                 f"guest-boot-{self.guest_boot}", self.busy, self.nothing_left, self.restart
@@ -256,7 +272,8 @@ class Night:
             else None,
             boot_id_before_rest=self.boot_id_before_rest,
             fast_start_holds=self.fast_start_holds,
-            close_due=self.close_due,
+            restart_marked=self.restart is Restart.REQUIRED,
+            sessions_before_rest=self.sessions_before_rest,
             owed_off=self.owed_off,
             told_to_stop=self.told_to_stop,
             removed=self.removed,

@@ -80,9 +80,9 @@ IN_USE = [
     ("the last word of a guest that fell silent",
      guest(session(typed=200), reporter=SILENT), SAVED_BEFORE, 300, ()),
     ("everybody at once",
-     Evidence(("gimp",), ("backup",), ("192.0.2.7",), frozenset({"vnc"}), FRESH,
+     Evidence(("gimp",), ("xterm",), ("backup",), ("192.0.2.7",), frozenset({"vnc"}), FRESH,
               (session(typed=200),)),
-     SAVED_BEFORE, 300, (By.APPLICATION, By.HOLD, By.RDP, By.VIEWER, By.GUEST)),
+     SAVED_BEFORE, 300, (By.APPLICATION, By.APPLICATION, By.HOLD, By.RDP, By.VIEWER, By.GUEST)),
 ]  # fmt: skip
 
 

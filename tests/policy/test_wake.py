@@ -22,7 +22,6 @@ from scene import (
 from guestwake.policy.admission import Wait
 from guestwake.policy.common import is_ours
 from guestwake.policy.in_use import Reporter
-from guestwake.policy.limits import CloseAction
 from guestwake.policy.run import Kind, Mark, Phase, Prior, Why
 from guestwake.policy.wake import MISSED, waits_for
 from guestwake.policy.words import HostFacts, Network, Power, Start, StoppedBy, Trouble, Verb
@@ -517,71 +516,6 @@ def test_a_guest_that_does_not_answer_is_told_again_and_it_is_said_after_task_ti
 
 
 # Prior running
-
-
-def test_a_close_action_that_comes_due_is_deferred_to_the_end() -> None:
-    night = Night(power=Power.RUNNING, close_due=True)
-    night.until(59.9)
-    assert not night.verbs
-    night.until(120)
-    assert night.verbs == [Verb.SAVE]
-    assert night.whys[-1] is Why.CLOSED
-
-
-WATCHED = [
-    Case(
-        "in use at the end: its CloseAction is not done",
-        Why.WATCHED,
-        "",
-        night={"holds": ("alice",)},
-    ),
-    Case(
-        "Fast Start holds it: its CloseAction is not done",
-        Why.WATCHED,
-        "",
-        night={"fast_start_holds": True},
-    ),
-    Case("somebody started it anew: not closed", Why.WATCHED, "", events={10: started_by_somebody}),
-    Case("told to stop: not closed", Why.WATCHED, "", events={10: sets(told_to_stop=True)}, at=10),
-    Case(
-        "removed: closed first",
-        Why.CLOSED,
-        "save",
-        left=Power.SAVED,
-        events={10: sets(removed=True)},
-        at=10,
-    ),
-    Case(
-        "installing: put off by MaxExtension, then saved",
-        Why.PUT_BACK_OWED_OFF,
-        "save",
-        left=Power.SAVED,
-        limits={"close_action": CloseAction.SHUTDOWN},
-        night={"reporter": Reporter.FRESH, "busy": True},
-        passed=(Why.BUSY_INSTALLING,),
-        at=120,
-    ),
-    Case(
-        "CloseAction SHUTDOWN",
-        Why.CLOSED,
-        "shut-down",
-        left=Power.OFF,
-        limits={"close_action": CloseAction.SHUTDOWN},
-    ),
-    Case(
-        "CloseAction TURN-OFF",
-        Why.CLOSED,
-        "power-off",
-        left=Power.OFF,
-        limits={"close_action": CloseAction.TURN_OFF},
-    ),
-]
-
-
-@pytest.mark.parametrize("case", **named(WATCHED))
-def test_a_vm_that_ran_before_us_and_whose_close_action_is_due(case: Case) -> None:
-    case = replace(case, power=Power.RUNNING, night={"close_due": True, **case.night})
-    check(case)
 
 
 def test_a_vm_that_stopped_while_it_was_watched_is_not_woken() -> None:

@@ -60,9 +60,13 @@ class MovedClock:
 class Desk:
     kept: Journal
     limits: Limits
+    hurried: list[str] = field(default_factory=list)
 
     def journal(self) -> Journal:
         return self.kept
+
+    def hurry(self, workspace: Workspace) -> None:
+        self.hurried.append(workspace.name)
 
     def settings(self, workspace: Workspace) -> Settings:
         return Settings(self.limits, schedule_of(self.limits, workspace.uuid, host_zone()))

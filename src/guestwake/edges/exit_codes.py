@@ -48,6 +48,9 @@ class Exit(IntEnum):
     NOT_RESTARTED = (16, "the guest was to be restarted and did not; it still needs to be")
     HOST_REFUSED = (17, "the host's Guestwake refused it to this user, or did not answer")
     NOT_INSTALLED = (18, "the service could not be installed, or not be removed, or not all of it")
+    NOT_READY = (19, "`open`: the guest was not ready in time, or could not be started")
+    NOT_SHOWN = (20, "`open`: the program that shows it is missing, or failed")
+    NOT_CONFIRMED = (21, "`setup` showed what it would do, and nobody has agreed: nothing was done")
     STOPPED = (15, "stopped by a signal; what had been woken was put back, or is on record")
 
 
@@ -58,6 +61,8 @@ def codes() -> Mapping[Why, Exit]:
 
     return {
         Why.WATCHED: Exit.DONE,
+        Why.RUNS_ALREADY: Exit.DONE,
+        Why.NOT_WANTED: Exit.DONE,
         Why.RESTARTED_IN_USE: Exit.DONE,
         Why.RESTART_NOT_NEEDED: Exit.DONE,
         Why.RESTART_FAILED: Exit.NOT_RESTARTED,

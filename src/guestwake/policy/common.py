@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from guestwake.policy import in_use
-from guestwake.policy.in_use import VIEWER_COUNTS_AFTER, Awake, Use
+from guestwake.policy.in_use import VIEWER_COUNTS_AFTER, Awake, By, Use
 from guestwake.policy.limits import Limits
 from guestwake.policy.run import DATELESS, Facts, Kind, Phase, Prior, Step, WakeRun, Why
 from guestwake.policy.window import Opening, Schedule, ends_now, next_opening, openings
@@ -101,8 +101,15 @@ def users(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> tuple[Use, ..
 
 
 def stays_up(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
-    """Whether it is not to be put back now: it is in use, or Fast Start holds it."""
-    return facts.fast_start_holds or bool(users(run, facts, limits, now))
+    """Whether it is not to be put back now: it is in use, or Fast Start holds it. After the logoff
+    of who it was started for, what the guest says of use does not count: nobody is at its window
+    any more."""
+    if facts.fast_start_holds:
+        return True
+    using = users(run, facts, limits, now)
+    if run.kind is Kind.FAST_START:
+        return any(use.by is not By.GUEST for use in using)
+    return bool(using)
 
 
 def work_at_risk(run: WakeRun, facts: Facts, now: Now) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from guestwake.policy import put_back
+from guestwake.policy import close, put_back
 from guestwake.policy.common import (
     LOOK_AGAIN,
     LOOK_SOON,
@@ -34,7 +34,6 @@ from guestwake.policy.words import Now, Power, StoppedBy, Verb
 
 CRASHES_MENDED = 2
 RESTARTS_MAX = 2
-USE_ENDED_FOR = timedelta(minutes=10)
 AFTER_RESUME = timedelta(seconds=60)
 TELL_FAST_FOR = timedelta(seconds=60)
 NUDGE_WAITS = timedelta(seconds=10)  # for the clock to be set, and for the guest's own service
@@ -90,11 +89,12 @@ def lent(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: No
     if facts.told_to_stop:
         return replace(wait(run, Why.LENT, now), leave=True)
     if stays:
-        return wait(replace(run, idle=None), Why.LENT, now)
+        return _tell(wait(replace(run, idle=None), _why_lent(run, facts), now), now)
     run = replace(run, idle=run.idle or now.after(timedelta(0)))
     assert run.idle is not None
-    if -run.idle.left(now) < USE_ENDED_FOR:
-        return wait(run, Why.LENT, now)
+    left = close.settles(run) + run.idle.left(now)
+    if left > timedelta(0):
+        return wait(run, _why_lent(run, facts), now, min(left, LOOK_AGAIN))
     return put_back.put_back(run, facts, limits, now)
 
 
@@ -116,8 +116,21 @@ def lend(run: WakeRun, facts: Facts, now: Now) -> Step:
         retry=None,
         tries=0,
     )
-    step = wait(lent_out, Why.LENT if ended else Why.HOLDS, now)
+    step = wait(lent_out, _why_lent(run, facts) if ended else Why.HOLDS, now)
     return replace(step, leave=facts.told_to_stop)
+
+
+def _why_lent(run: WakeRun, facts: Facts) -> Why:
+    return close.why_up(facts) if close.is_for_use(run) else Why.LENT
+
+
+def _tell(step: Step, now: Now) -> Step:
+    """The guest's clock is set, as soon as somebody in it listens."""
+    run = step.run
+    early = run.woke is not None and -run.woke.left(now) < TELL_FAST_FOR
+    if run.told or not early:
+        return step
+    return replace(step, tell=True, look_again_at=now.after(LOOK_SOON))
 
 
 def changed_hands(run: WakeRun, facts: Facts, now: Now) -> Step:
@@ -186,9 +199,9 @@ def _may_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
         return False
     if facts.agreed:
         return True
-    if users(run, facts, limits, now):
+    if users(run, _without_openings(facts), limits, now):
         return False
-    if is_for_restart(run):
+    if is_for_restart(run) or close.is_for_use(run):
         return not work_at_risk(run, facts, now)
     idle_too = limits.restart_in_window is RestartInWindow.OVER_IDLE_SESSIONS
     if limits.restart_in_window is RestartInWindow.NEVER:
@@ -196,6 +209,11 @@ def _may_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
     if work_at_risk(run, facts, now) and not idle_too:
         return False
     return run.ends.left(now) >= limits.task_timeout
+
+
+def _without_openings(facts: Facts) -> Facts:
+    """Who only waits for an application to open has the restart done first."""
+    return replace(facts, evidence=replace(facts.evidence, openings=()))
 
 
 def _may_install(run: WakeRun, facts: Facts, guest: GuestReport, limits: Limits, now: Now) -> bool:
@@ -221,7 +239,11 @@ def _restart(run: WakeRun, facts: Facts, now: Now) -> Step:
 
 
 def _has_ended(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, stays: bool) -> bool:
-    if run.ends.passed(now) or facts.removed:
+    if facts.removed:
+        return True
+    if close.is_for_use(run):
+        return not _restart_comes_first(run, facts, limits, now)
+    if run.ends.passed(now):
         return True
     guest = facts.guest
     if is_for_restart(run) and run.boot_id_before is None:
@@ -232,6 +254,18 @@ def _has_ended(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, stays: b
     return guest is not None and (
         guest.restart is not Restart.REQUIRED and -run.woke.left(now) >= limits.min_awake
     )
+
+
+def _restart_comes_first(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
+    """Before it is used: the guest is waited for, and then its restart, within TaskTimeout each."""
+    if run.restarted is not None:
+        return run.boot_id_before is not None and run.phase is Phase.RESTARTING
+    late = run.woke is None or -run.woke.left(now) > limits.task_timeout
+    if late or not facts.restart_marked or facts.evidence.applications:
+        return False
+    if facts.guest is None:  # nobody was signed in when it was put to rest, as far as is known
+        return facts.sessions_before_rest == ()
+    return facts.guest.restart is Restart.REQUIRED and not work_at_risk(run, facts, now)
 
 
 def _at_the_end(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, stays: bool) -> Step:
@@ -254,7 +288,7 @@ def _hold(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     awake = -run.woke.left(now) if run.woke else timedelta(0)
     nudge = _is_time_to_nudge(run, facts, limits, awake)
     asking = not run.told or (limits.nudge_update_clients and not run.nudged and not nudge)
-    pause = min(LOOK_AGAIN, run.ends.left(now))
+    pause = LOOK_AGAIN
     if asking and awake < TELL_FAST_FOR:
         pause = LOOK_SOON
     elif awake <= VIEWER_COUNTS_AFTER:

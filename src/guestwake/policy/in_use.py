@@ -60,7 +60,8 @@ class Session:
 class Evidence:
     """Who may be using a VM, as far as anybody can tell."""
 
-    applications: tuple[str, ...] = ()
+    applications: tuple[str, ...] = ()  # that are open
+    openings: tuple[str, ...] = ()  # that somebody waits for; there is no work in them yet
     holds: tuple[str, ...] = ()
     rdp: tuple[str, ...] = ()
     viewers: frozenset[str] = frozenset()
@@ -86,7 +87,7 @@ class Awake:
 
 def users(evidence: Evidence, awake: Awake, limits: Limits, now: Now) -> tuple[Use, ...]:
     """Everybody who keeps the VM from being hibernated; empty: nobody. `status` names them."""
-    found = [Use(By.APPLICATION, name) for name in evidence.applications]
+    found = [Use(By.APPLICATION, name) for name in (*evidence.applications, *evidence.openings)]
     found += [Use(By.HOLD, reason) for reason in evidence.holds]
     found += [Use(By.RDP, peer) for peer in evidence.rdp]
     if _since_wake(awake, now) > VIEWER_COUNTS_AFTER:

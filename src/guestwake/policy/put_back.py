@@ -8,10 +8,10 @@ from datetime import timedelta
 
 from guestwake.policy import hold
 from guestwake.policy.admission import slot_free
+from guestwake.policy.close import closes
 from guestwake.policy.common import (
     LOOK_SOON,
     UNSETTLED,
-    extended,
     is_busy,
     is_ours,
     joined_by_next,
@@ -23,7 +23,7 @@ from guestwake.policy.common import (
     work_at_risk,
 )
 from guestwake.policy.limits import CloseAction, Limits, ReturnState
-from guestwake.policy.run import Facts, Goal, Phase, Prior, Step, WakeRun, Why
+from guestwake.policy.run import Facts, Goal, Kind, Phase, Prior, Step, WakeRun, Why
 from guestwake.policy.window import Schedule
 from guestwake.policy.words import Deadline, Now, Power, StoppedBy, Trouble, Verb
 
@@ -48,7 +48,7 @@ _VERBS = {
     Goal.TURNED_OFF: Verb.POWER_OFF,
 }
 _OF_PRIOR = {
-    Prior.RUNNING: Goal.SAVED,  # only ever reached by its own CloseAction
+    Prior.RUNNING: Goal.SAVED,  # never asked for
     Prior.PAUSED: Goal.PAUSED,
     Prior.SUSPENDED: Goal.SUSPENDED,
     Prior.SAVED: Goal.SAVED,
@@ -71,7 +71,7 @@ def goal_of(run: WakeRun, limits: Limits, *, busy: bool, at_risk: bool) -> Goal:
     A VM that was used goes where CloseAction says, and a CloseAction may ask for a shutdown over
     somebody's work; nothing else may. One that is installing is never shut down.
     """
-    if run.used:
+    if closes(run):
         goal = _OF_CLOSE[limits.close_action]
         return Goal.SAVED if busy and goal in (Goal.OFF, Goal.TURNED_OFF) else goal
     goal = _unused_goal(run, limits)
@@ -86,14 +86,6 @@ def put_back(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     return _begin(run, facts, limits, now, _goal_now(run, facts, limits, now))
 
 
-def close(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
-    """The CloseAction of a VM that ran before us, deferred to the end of the window."""
-    if stays_up(run, facts, limits, now):
-        return over(run, facts, Why.WATCHED)
-    used = replace(run, used=True)
-    return extended(run, facts, limits, now) or put_back(used, facts, limits, now)
-
-
 def park(run: WakeRun, facts: Facts, limits: Limits, now: Now, why: Why) -> Step:
     """Put it to rest inside its window, to go on later: by saving where the host shuts down, or
     where it was used, as its CloseAction waits for the end."""
@@ -101,7 +93,7 @@ def park(run: WakeRun, facts: Facts, limits: Limits, now: Now, why: Why) -> Step
     if why is Why.HOST_SHUTS_DOWN:
         return save_at_once(run, facts, limits, now)
     run = replace(run, power_changed=now.after(timedelta(0)))
-    goal = Goal.SAVED if run.used else _goal_now(run, facts, limits, now)
+    goal = Goal.SAVED if closes(run) else _goal_now(run, facts, limits, now)
     return _begin(run, facts, limits, now, goal)
 
 
@@ -131,7 +123,7 @@ def restoring(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, no
     if facts.told_to_stop and not run.forced and not under_way:
         return save_at_once(run, facts, limits, now)
     if facts.trouble is not None and run.asked:
-        return replace(_refused(run, facts, schedule, now), leave=facts.told_to_stop)
+        return replace(_refused(run, facts, limits, schedule, now), leave=facts.told_to_stop)
     if run.retry and not run.retry.passed(now):
         return replace(wait(run, run.why, now, run.retry.left(now)), leave=facts.told_to_stop)
     return _ask(run, facts, limits, now)
@@ -160,7 +152,7 @@ def _unused_goal(run: WakeRun, limits: Limits) -> Goal:
 
 def _wanted(run: WakeRun, limits: Limits) -> Goal:
     """Where it should be in the end, were there nothing in the way."""
-    return _OF_CLOSE[limits.close_action] if run.used else _unused_goal(run, limits)
+    return _OF_CLOSE[limits.close_action] if closes(run) else _unused_goal(run, limits)
 
 
 def _goal_now(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Goal:
@@ -175,7 +167,7 @@ def _begin(run: WakeRun, facts: Facts, limits: Limits, now: Now, goal: Goal) -> 
         since=now.after(timedelta(0)),
         goal=goal,
         owed_off=goal not in _OFF and _wanted(run, limits) in _OFF,
-        closing=run.used,
+        closing=closes(run),
         asked=None,
         retry=None,
         tries=0,
@@ -218,11 +210,21 @@ def _on_its_way(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
         if facts.power is Power.CHANGING:
             return wait(run, Why.PUTS_BACK, now, LOOK_SOON)
         return unsettled(run, facts, now)
-    step = wait(run, Why.NOT_PUT_BACK_REFUSED, now, ASK_AGAIN)
+    step = wait(run, _why_not(run, facts, limits, now), now, ASK_AGAIN)
     return replace(step, leave=facts.told_to_stop and facts.power is Power.UNKNOWN)
 
 
-def _refused(run: WakeRun, facts: Facts, schedule: Schedule, now: Now) -> Step:
+def _why_not(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Why:
+    """Past TaskTimeout a logoff and a shutdown of the host have events of their own (MED-V)."""
+    if -run.since.left(now) > limits.task_timeout:
+        if facts.host.shutting_down:
+            return Why.SHUTDOWN_OVERDUE
+        if run.kind is Kind.FAST_START:
+            return Why.LOGOFF_OVERDUE
+    return Why.NOT_PUT_BACK_REFUSED
+
+
+def _refused(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: Now) -> Step:
     """The hypervisor said no: it stays up, with a standing event, and is tried again."""
     if run.goal is Goal.SUSPENDED:
         return wait(replace(run, goal=Goal.SAVED, asked=None), Why.SAVES_INSTEAD, now, LOOK_SOON)
@@ -239,7 +241,7 @@ def _refused(run: WakeRun, facts: Facts, schedule: Schedule, now: Now) -> Step:
     if facts.trouble is Trouble.BUSY:
         pause = min(pause, ASK_AGAIN)
     refused = replace(run, asked=None, tries=run.tries + 1, retry=now.after(pause))
-    return wait(refused, Why.NOT_PUT_BACK_REFUSED, now, pause)
+    return wait(refused, _why_not(run, facts, limits, now), now, pause)
 
 
 def _save_instead(run: WakeRun, limits: Limits, now: Now) -> Step:

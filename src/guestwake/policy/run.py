@@ -88,6 +88,8 @@ class Why(StrEnum):
     RESTART_HANGS = "restart-hangs"
     RESTARTED = "restarted"
     RESTARTS_IN_USE = "restarts-in-use"
+    IN_USE = "in-use"
+    KEPT_FOR_USER = "kept-for-user"
     WINDOWS_TOUCH = "windows-touch"
     BUSY_INSTALLING = "busy-installing"
     HOST_RESUMED = "host-resumed"
@@ -95,11 +97,15 @@ class Why(StrEnum):
     WAITS_TO_PUT_BACK = "waits-to-put-back"
     PUTS_BACK = "puts-back"
     NOT_PUT_BACK_REFUSED = "not-put-back-refused"
+    LOGOFF_OVERDUE = "logoff-overdue"
+    SHUTDOWN_OVERDUE = "shutdown-overdue"
     SAVES_INSTEAD = "saves-instead"
     HOST_SHUTS_DOWN = "host-shuts-down"
     AC_POWER_LOST = "ac-power-lost"
     # over
     WATCHED = "watched"
+    RUNS_ALREADY = "runs-already"
+    NOT_WANTED = "not-wanted"
     RESTARTED_IN_USE = "restarted-in-use"
     RESTART_FAILED = "restart-failed"
     RESTART_NOT_NEEDED = "restart-not-needed"
@@ -171,8 +177,8 @@ class Facts:
     # Of the last report before it was put to rest: interactive ones. None: none ever came.
     sessions_before_rest: tuple[Session, ...] | None = None
     agreed: bool = False  # a restart may be done over what is going on in it, with notice
-    fast_start_holds: bool = False  # Fast Start, and its owner is logged on
-    close_due: bool = False  # the last application of a VM that we did not wake was closed
+    fast_start_holds: bool = False  # Fast Start, and its user is logged on
+    restart_marked: bool = False  # a restart is required, by what its guest once said
     owed_off: bool = False  # an earlier run left it saved that should be off
     told_to_stop: bool = False  # SIGTERM
     removed: bool = False  # the workspace is being taken off: put back first

@@ -23,7 +23,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
-from guestwake.policy import hold, put_back, restart_in_use
+from guestwake.policy import close, hold, put_back, restart_in_use
 from guestwake.policy.admission import Candidate, Wait, admit
 from guestwake.policy.common import (
     LOOK_AGAIN,
@@ -150,6 +150,10 @@ def _waiting(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
         return over(run, facts, Why.STOPPED_BY_SOMEBODY)
     if _must_end(run, facts, now):
         return _never_woken(run, facts, limits)
+    if facts.power is Power.RUNNING and close.is_for_use(run):
+        return over(run, facts, Why.RUNS_ALREADY)
+    if not run.parked and run.asked is None and not close.is_wanted(run, facts):
+        return over(run, facts, Why.NOT_WANTED)
     if facts.power is Power.RUNNING and is_for_restart(run):
         return restart_in_use.restart(run, facts, limits, now)
     if facts.power is Power.RUNNING:
@@ -187,6 +191,8 @@ def _guarded(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Why | None
     network = facts.host.network
     if facts.host.shutting_down:
         return Why.WAITS_FOR_HOST
+    if close.is_for_use(run) or facts.evidence.openings:  # who wants it sees what the host has
+        return Why.WAITS_AFTER_REFUSED_WAKE if _waits_after_refusal(run, now) else None
     if (
         limits.require_network
         and not is_for_restart(run)
@@ -197,10 +203,14 @@ def _guarded(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Why | None
         return Why.WAITS_FOR_AC_POWER
     if run.power_changed and -run.power_changed.left(now) < POWER_SETTLES:
         return Why.WAITS_FOR_AC_POWER
-    if run.retry and not run.retry.passed(now):
+    if _waits_after_refusal(run, now):
         journal = run.why is Why.WAITS_FOR_JOURNAL
         return Why.WAITS_FOR_JOURNAL if journal else Why.WAITS_AFTER_REFUSED_WAKE
     return None
+
+
+def _waits_after_refusal(run: WakeRun, now: Now) -> bool:
+    return run.retry is not None and not run.retry.passed(now)
 
 
 def _not_admitted(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Why | None:
@@ -304,6 +314,9 @@ def _awake(run: WakeRun, facts: Facts, now: Now) -> Step:
         asked=None,
         early_viewers=facts.evidence.viewers,
     )
+    if close.is_for_use(run):  # it has no length of its own
+        last = replace(run.chain[-1], ends=now.wall)
+        held = replace(held, chain=(last,), ends=now.after(timedelta(0)))
     unmarked = facts.mark is None or facts.mark.token != run.token
     return Step(held, Why.HOLDS, mark=unmarked, tell=True, look_again_at=now.after(LOOK_SOON))
 
@@ -327,7 +340,4 @@ def _watching(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, no
     if not _must_end(run, facts, now):
         agreed = restart_in_use.as_agreed(run, facts, now)
         return agreed or wait(run, Why.WATCHES, now)
-    same = facts.power is Power.RUNNING and is_ours(run, facts, now)
-    if facts.close_due and same and not facts.told_to_stop:
-        return put_back.close(run, facts, limits, now)
     return over(run, facts, Why.WATCHED)
