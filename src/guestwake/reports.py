@@ -34,6 +34,7 @@ from guestwake.zone import host_zone
 
 if TYPE_CHECKING:
     from guestwake.events import Event
+    from guestwake.journal_applications import MenuRow, OpenedRow, PublishedRow
     from guestwake.policy.limits import Limits
     from guestwake.policy.prompt import Say
     from guestwake.policy.restart import RestartMark
@@ -70,7 +71,7 @@ class Status(NamedTuple):
     `problems`: of the settings that count here. `guest` None: its guest has never reported, or
     what it said cannot be understood any more. `restart_mark`: it needs a restart. `prompt`: what
     its owner is to be shown about that, "ask" or "notice", and when it can be put off no more, or
-    comes."""
+    comes. `menu`: its published applications, by name; `opened`: those that are open."""
 
     workspace: Workspace
     zone: ZoneInfo
@@ -89,6 +90,8 @@ class Status(NamedTuple):
     guest: GuestWord | None
     restart_mark: RestartMark | None
     prompt: tuple[Say, datetime | None] | None = None
+    menu: tuple[MenuRow, ...] = ()
+    opened: tuple[OpenedRow, ...] = ()
 
     @property
     def is_wrong(self) -> bool:
@@ -118,6 +121,16 @@ class Past(NamedTuple):
     zone: ZoneInfo
     row: HistoryRow
     installed: tuple[InstalledRow, ...]
+
+
+class Application(NamedTuple):
+    """One that is published. `opened`: since when it has been open, the longest first; whether
+    whoever has it open still lives, the next manager finds out."""
+
+    workspace: str
+    row: PublishedRow
+    opened: tuple[datetime, ...]
+    zone: ZoneInfo
 
 
 class Happened(NamedTuple):
@@ -210,6 +223,17 @@ class Reports:
             for row, what in zip(rows, installed, strict=True)
         ]
 
+    def applications(self, name: str | None = None) -> list[Application]:
+        """Those that are published, by workspace and title."""
+        with _reading(self.journal_path) as journal:
+            return [
+                Application(workspace.name, row, _since(row, opened), zone)
+                for workspace in self.chosen(name)
+                for zone in [self._schedule(workspace, self.resolved(workspace)).zone]
+                for opened in [journal.opened(workspace.uuid)]
+                for row in journal.published(workspace.uuid)
+            ]
+
     def happened(self, name: str | None = None) -> list[Happened]:
         """The last 100 events, oldest of them first; without `name` also those of no workspace."""
         with _reading(self.journal_path) as journal:
@@ -271,6 +295,8 @@ class Reports:
             guest=_word(journal.said(workspace.uuid), now),
             restart_mark=mark,
             prompt=_prompt(workspace, mark, journal, limits, now) if mark else None,
+            menu=tuple(journal.menu(workspace.uuid)),
+            opened=tuple(journal.opened(workspace.uuid)),
         )
 
     def _open_run(self, workspace: Workspace, run: Glance, now: Now) -> OpenRun:
@@ -320,6 +346,10 @@ def _prompt(
 
     say, at = shown(mark, journal.prompt(workspace.uuid), limits, now)
     return None if say is Say.NOTHING else (say, at.wall if at else None)
+
+
+def _since(row: PublishedRow, opened: Iterable[OpenedRow]) -> tuple[datetime, ...]:
+    return tuple(each.since for each in opened if each.application == row.id)
 
 
 def _word(said: Said | None, now: Now) -> GuestWord | None:

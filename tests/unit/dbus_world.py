@@ -160,7 +160,9 @@ class Service:
                     self._wake,
                     on_system_bus=self.on_system_bus,
                     changed=self._changed,
-                    guard=Polkit(bus, patience=self.patience) if self.on_system_bus else None,
+                    guard=Polkit(bus, self.application, patience=self.patience)
+                    if self.on_system_bus
+                    else None,
                 )
             except Exception as err:
                 self.error = err

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from guestwake.application import LOOK_NOW, Application, ChannelNow, default_uri, user_name
+from guestwake.applications import Applications
 from guestwake.edges.exit_codes import Exit, of_run
 from guestwake.edges.live import Live
+from guestwake.edges.publishing import PUBLISHING
 from guestwake.edges.text import local, printable, say, span
 from guestwake.edges.wishes import WISHES
 from guestwake.hypervisors.api import ChannelIs
@@ -39,6 +41,8 @@ def run(arguments: Namespace, application: Application) -> Exit:
         with _stopped_by_signals(application) if talks and not serves else _as_ever():
             if arguments.command in WISHES:
                 return WISHES[arguments.command](arguments, Wishes(application))
+            if arguments.command in PUBLISHING:
+                return PUBLISHING[arguments.command](arguments, Applications(application))
             return _COMMANDS[arguments.command](arguments, application, live)
     finally:
         live.end()
@@ -189,6 +193,12 @@ def _postpone(arguments: Namespace, application: Application, live: Live) -> Exi
     return Exit.DONE
 
 
+def _open(arguments: Namespace, application: Application, live: Live) -> Exit:
+    from guestwake.edges.open import open_application
+
+    return open_application(arguments, application, live)
+
+
 def _serve(arguments: Namespace, application: Application, live: Live) -> Exit:
     from guestwake.edges.serve import serve
 
@@ -218,5 +228,6 @@ _COMMANDS: dict[str, Callable[[Namespace, Application, Live], Exit]] = {
     "wake": _wake,
     "restart": _restart,
     "postpone": _postpone,
+    "open": _open,
     "serve": _serve,
 }

@@ -30,14 +30,14 @@ class Switch(Protocol):
 def as_service(paths: Paths, switch: Switch | None = None) -> Paths:
     """`switch` is given by tests alone. Raises OSError where it is not to be had: then nothing may
     be touched."""
-    account = _owner(paths)
+    account = service_account(paths)
     if account is None:
         return paths
     (switch or become)(account)
     return replace(paths, euid=account.pw_uid)
 
 
-def _owner(paths: Paths) -> pwd.struct_passwd | None:
+def service_account(paths: Paths) -> pwd.struct_passwd | None:
     """Whose the state is. None: no reason to become somebody else."""
     if paths.euid != 0 or paths.root is not None:
         return None

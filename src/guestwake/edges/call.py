@@ -32,10 +32,12 @@ REPORTING = (
     "settings show",
     "settings check",
     "events",
+    "applications",
 )
 # What root does as root.
 SERVICE = ("service install", "service remove")
 CHANGING = ("settings set", "settings clear")
+SHOWING = ("open",)  # on the desktop of who calls
 
 
 def call(words: Sequence[str], build: Build | None = None) -> int:
@@ -86,7 +88,7 @@ def _called(arguments: Namespace, build: Build) -> Exit:
         gc.enable()
         return agent(arguments)
     paths = _paths(arguments.root)
-    as_root = (*SERVICE, *CHANGING)
+    as_root = (*SERVICE, *CHANGING, *SHOWING, "setup")
     if paths.euid == 0 and paths.root is None and arguments.command not in as_root:
         from guestwake.edges.as_service import as_service
 
@@ -104,6 +106,10 @@ def _called(arguments: Namespace, build: Build) -> Exit:
         from guestwake.edges import service
 
         return service.run(arguments, build(paths))
+    if arguments.command == "setup":
+        from guestwake.edges import setup
+
+        return setup.run(arguments, paths, build)
     if arguments.command == "doctor":
         from guestwake.edges import doctor
 
@@ -159,6 +165,7 @@ def _told(err: Exception, *, debug: bool) -> Exit:
 
 def _code(err: Exception) -> Exit:
     """Imports what is surely there by now: the error came from it."""
+    from guestwake.edges.open_window import NotShown
     from guestwake.edges.remote import HostRefused
     from guestwake.edges.times import BadTime
     from guestwake.hypervisors.api import HypervisorError
@@ -176,6 +183,7 @@ def _code(err: Exception) -> Exit:
         (AlreadyRunning, Exit.ALREADY_RUNNING),
         (HypervisorError, Exit.HYPERVISOR),
         (HostRefused, Exit.HOST_REFUSED),
+        (NotShown, Exit.NOT_SHOWN),
         (SchedulerError, Exit.NOT_INSTALLED),
         ((JournalError, OSError), Exit.JOURNAL),
     )

@@ -15,6 +15,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -115,7 +116,7 @@ async def export(
     exported = Exported(
         bus,
         Desk(application, wake),
-        guard or (Polkit(bus) if on_system_bus else SameUser(bus)),
+        guard or (Polkit(bus, application) if on_system_bus else SameUser(bus)),
         changed,
     )
     try:
@@ -225,20 +226,22 @@ class Exported:
         interface, method = _method(message, interfaces)
         if interface is INTROSPECTABLE:
             return method.answer, [introspection(interfaces, self._children(message.path or ""))]
-        await self._guard.check(
+        caller = await self._guard.check(
             Request(
                 caller=message.sender or "",
                 action=method.action or Action.READ,
                 workspace=workspace or await self._meant(method, message.body),
                 may_ask=bool(message.flags & MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION),
                 setting=message.body[1] if method.action is Action.SETTINGS else None,
+                method=method.name,
             )
         )
         if interface in (PROPERTIES, OBJECT_MANAGER):
             return method.answer, await self._read(method, message.body, interfaces, workspace)
         deed = DEEDS[interface.name, method.name]
         subject = () if workspace is None else (workspace,)
-        body = await self._in_thread(partial(deed, self._desk, *subject, *message.body))
+        desk = replace(self._desk, caller=caller)
+        body = await self._in_thread(partial(deed, desk, *subject, *message.body))
         if method.action is not Action.READ:
             await self.refresh()
             self._changed()

@@ -13,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from guestwake.application import Application
+from guestwake.applications import Applications, process_of
 from guestwake.edges import report_json, report_text
 from guestwake.edges.changing import changed
 from guestwake.edges.dbus_guard import Refused
 from guestwake.edges.dbus_values import seconds
 from guestwake.edges.dbus_words import (
     BAD_ARGUMENT,
+    DENIED,
     HISTORY_MAX,
     MANAGER,
     REASON_MAX,
@@ -27,8 +29,9 @@ from guestwake.edges.dbus_words import (
     WAKE_MINUTES_MAX,
     WORKSPACE,
 )
-from guestwake.edges.text import printable
+from guestwake.edges.text import how_far, printable
 from guestwake.journal import FOR_EVER
+from guestwake.journal_applications import PublishedRow
 from guestwake.policy.window import Opening
 from guestwake.reports import Reports
 from guestwake.settings import Problem, SettingsError
@@ -43,14 +46,19 @@ Body = list[Any]
 @dataclass(frozen=True, slots=True)
 class Desk:
     """`wake` starts a run of that length, None: GuestUpdateDuration, and does not wait for it.
-    Raises AlreadyRunning, SchedulerError, WorkspaceError."""
+    Raises AlreadyRunning, SchedulerError, WorkspaceError. `caller`: the user id of who calls."""
 
     application: Application
     wake: Wakes
+    caller: int = 0
 
     @property
     def wishes(self) -> Wishes:
         return Wishes(self.application)
+
+    @property
+    def applications(self) -> Applications:
+        return Applications(self.application)
 
     @property
     def reports(self) -> Reports:
@@ -82,6 +90,11 @@ def _events(desk: Desk, workspace: str) -> Body:
     return [_json(report_json.happened(desk.reports.happened(workspace or None)))]
 
 
+def _applications(desk: Desk, workspace: str) -> Body:
+    found = desk.reports.applications(workspace or None)
+    return [_json([report_json.application(each) for each in found])]
+
+
 def _show(desk: Desk, report: str, workspace: str) -> Body:
     name, now, reports = workspace or None, desk.application.clock.now(), desk.reports
     match report:
@@ -93,6 +106,8 @@ def _show(desk: Desk, report: str, workspace: str) -> Body:
             return [report_text.history(reports.history(name))]
         case "events":
             return [report_text.happened(reports.happened(name))]
+        case "applications":
+            return [report_text.applications(reports.applications(name))]
     raise Refused(
         BAD_ARGUMENT, f"report: there is no '{_cut(report)}'. There are: {', '.join(REPORTS)}."
     )
@@ -180,6 +195,48 @@ def _prompt_seen(desk: Desk, workspace: Workspace) -> Body:
     return []
 
 
+def _icon(desk: Desk, workspace: Workspace, application: str) -> Body:
+    return [desk.applications.icon(workspace, application) or b""]
+
+
+def _publish(
+    desk: Desk, workspace: Workspace, id_: str, name: str, command: str, how: str, icon: bytes
+) -> Body:
+    desk.applications.publish(workspace, PublishedRow(id_, name, command, how), icon or None)
+    return []
+
+
+def _unpublish(desk: Desk, workspace: Workspace, application: str) -> Body:
+    desk.applications.unpublish(workspace, application)
+    return []
+
+
+def _open(desk: Desk, workspace: Workspace, application: str, pid: int) -> Body:
+    process = process_of(pid, desk.caller)
+    return [desk.applications.open(workspace, application, process)]
+
+
+def _opening(desk: Desk, workspace: Workspace, opened: int) -> Body:
+    far = desk.applications.opening(workspace, opened)
+    return [far.is_open and far.failed is None, far.is_ready, how_far(workspace.name, far)]
+
+
+def _show_opened(desk: Desk, workspace: Workspace, opened: int, pid: int) -> Body:
+    _check_opener(desk, workspace, opened)
+    return [desk.applications.show(workspace, opened, process_of(pid, desk.caller))]
+
+
+def _close(desk: Desk, workspace: Workspace, opened: int) -> Body:
+    _check_opener(desk, workspace, opened)
+    desk.applications.close(workspace, opened)
+    return []
+
+
+def _check_opener(desk: Desk, workspace: Workspace, opened: int) -> None:
+    if desk.caller != 0 and not desk.applications.is_of(workspace, opened, desk.caller):
+        raise Refused(DENIED, "Another user has it open: only they and root may do this.")
+
+
 def _window(window: Opening | None) -> Body:
     if window is None:
         return ["", 0, 0]
@@ -215,6 +272,7 @@ DEEDS: Mapping[tuple[str, str], Callable[..., Body]] = {
     (MANAGER.name, "Show"): _show,
     (MANAGER.name, "SetSetting"): _set_setting,
     (MANAGER.name, "ClearSetting"): _clear_setting,
+    (MANAGER.name, "Applications"): _applications,
     (WORKSPACE.name, "Wake"): _wake,
     (WORKSPACE.name, "Hold"): _hold,
     (WORKSPACE.name, "Release"): _release,
@@ -225,4 +283,11 @@ DEEDS: Mapping[tuple[str, str], Callable[..., Body]] = {
     (WORKSPACE.name, "RestartNow"): _restart_now,
     (WORKSPACE.name, "Postpone"): _postpone,
     (WORKSPACE.name, "PromptSeen"): _prompt_seen,
+    (WORKSPACE.name, "Icon"): _icon,
+    (WORKSPACE.name, "Publish"): _publish,
+    (WORKSPACE.name, "Unpublish"): _unpublish,
+    (WORKSPACE.name, "Open"): _open,
+    (WORKSPACE.name, "Opening"): _opening,
+    (WORKSPACE.name, "Show"): _show_opened,
+    (WORKSPACE.name, "Close"): _close,
 }

@@ -17,10 +17,13 @@ from typing import Any, Protocol
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
+from guestwake.application import Application
 from guestwake.edges.dbus_words import (
     DENIED,
+    DISTURBS,
     ERROR_PREFIX,
     NEEDS_AUTHENTICATION,
+    SHARED,
     UNDECIDED,
     Action,
     Problem,
@@ -62,11 +65,12 @@ class Request:
     workspace: Workspace | None
     may_ask: bool
     setting: str | None = None
+    method: str = ""
 
 
 class Guard(Protocol):
-    async def check(self, request: Request) -> None:
-        """Raises Refused."""
+    async def check(self, request: Request) -> int:
+        """The caller's user id. Raises Refused."""
         ...
 
 
@@ -76,9 +80,11 @@ class SameUser:
     def __init__(self, bus: MessageBus) -> None:
         self._users = _Users(bus)
 
-    async def check(self, request: Request) -> None:
-        if await self._users.uid_of(request.caller) not in (os.geteuid(), 0):
+    async def check(self, request: Request) -> int:
+        uid = await self._users.uid_of(request.caller)
+        if uid not in (os.geteuid(), 0):
             raise Refused(DENIED, "This is another user's Guestwake; call as that user.")
+        return uid
 
 
 class Polkit:
@@ -87,22 +93,49 @@ class Polkit:
     def __init__(
         self,
         bus: MessageBus,
+        application: Application,
         *,
         patience: tuple[float, float] = (_PATIENCE, _PATIENCE_WITH_A_PERSON),
     ) -> None:
         self._bus = bus
+        self._application = application
         self._users = _Users(bus)
         self._patience = patience
         self._calls = itertools.count(1)
 
-    async def check(self, request: Request) -> None:
+    async def check(self, request: Request) -> int:
         uid = await self._users.uid_of(request.caller)
-        if uid == 0:
-            return
-        owns = await _owns(uid, request.workspace)
-        action = request.action
-        if action is Action.ACT and owns:
-            action = Action.ACT_OWN
+        if uid != 0:
+            # The user database may be far away: not in the thread that serves everybody.
+            loop = asyncio.get_running_loop()
+            action = await loop.run_in_executor(None, self._action, uid, request)
+            await self._ask_for(action, request)
+        return uid
+
+    def _action(self, uid: int, request: Request) -> Action:
+        """What that user must be allowed. Raises Refused, SettingsError."""
+        workspace = request.workspace
+        if request.action is not Action.ACT or workspace is None:
+            return request.action
+        user = account_name(uid)
+        if user == workspace.owner:
+            return Action.ACT_OWN
+        if request.method not in DISTURBS:
+            return Action.ACT
+        logged_on = {each.user for each in self._application.host.logons() or ()}
+        if self._application.resolved(workspace).limits.multi_user_enabled:
+            shares = request.method in SHARED and user in logged_on
+            return Action.ACT_OWN if shares else Action.ACT
+        if workspace.owner in logged_on:
+            raise Refused(
+                DENIED,
+                f"'{workspace.name}' belongs to {workspace.owner}, who is logged on: only they and "
+                "root may do this now. With MultiUserEnabled 1 its applications are for all.",
+            )
+        return Action.ACT
+
+    async def _ask_for(self, action: Action, request: Request) -> None:
+        """Raises Refused."""
         answer = await self._ask(action, request)
         if answer is None:
             if action is Action.ACT:
@@ -210,14 +243,6 @@ class _Users:
             case Message(message_type=MessageType.METHOD_RETURN, body=[int(uid)]):
                 return uid
         raise Refused(UNDECIDED, "The bus cannot tell who calls.")
-
-
-async def _owns(uid: int, workspace: Workspace | None) -> bool:
-    if workspace is None or workspace.owner is None:
-        return False
-    # The user database may be far away: not in the thread that serves everybody.
-    name = await asyncio.get_running_loop().run_in_executor(None, account_name, uid)
-    return name == workspace.owner
 
 
 def _details(request: Request) -> dict[str, str]:

@@ -21,7 +21,7 @@ from guestwake.workspaces import WorkspaceError
 
 log = logging.getLogger(__name__)
 
-Value = str | int | bool | list[str]
+Value = str | int | bool | list[str] | list[tuple[str, str]] | list[tuple[str, int]]
 Values = Mapping[str, Value]
 
 
@@ -61,6 +61,8 @@ def of(status: Status) -> Values:
         "Paused": status.paused_until is not None,
         "RestartPrompt": str(asked),
         "RestartAt": seconds(at),
+        "Applications": [(row.id, printable(row.name)) for row in status.menu],
+        "Icons": [(row.id, row.icon_bytes) for row in status.menu if row.icon_bytes],
     }
 
 

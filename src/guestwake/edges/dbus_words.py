@@ -15,9 +15,10 @@ MANAGER_PATH = "/org/guestwake/Manager1"
 ERROR_PREFIX = "org.guestwake.Error."
 WAKE_MINUTES_MAX = 1440
 REASON_MAX = 200  # characters
+WAYS = ("linux", "windows")
 VALUE_MAX = 500  # characters
 HISTORY_MAX = 1000  # rows
-REPORTS = ("status", "plan", "history", "events")
+REPORTS = ("status", "plan", "history", "events", "applications")
 
 
 class Action(StrEnum):
@@ -27,6 +28,12 @@ class Action(StrEnum):
     ACT_OWN = "org.guestwake.act-own"
     ACT = "org.guestwake.act"
     SETTINGS = "org.guestwake.settings"
+
+
+# With MultiUserEnabled 1 every logged-on user may do these as its owner may; with 0 nobody else
+# may do what disturbs an owner who is logged on (contract, section 8).
+SHARED = frozenset({"Open", "Show", "Close"})
+DISTURBS = SHARED | {"Wake", "Release", "RestartNow"}
 
 
 class Argument(NamedTuple):
@@ -168,6 +175,13 @@ MANAGER = Interface(
             Action.SETTINGS,
             "Takes it out of there, as `guestwake settings clear --json` does.",
         ),
+        Method(
+            "Applications",
+            (_WORKSPACE,),
+            _JSON,
+            Action.READ,
+            "What `guestwake applications --json` prints: those that are published.",
+        ),
     ),
     (
         Property("Version", "s", "Of Guestwake.", changes=False),
@@ -175,6 +189,7 @@ MANAGER = Interface(
     ),
 )
 _UNTIL = Argument("until", "t")
+_OPENED = Argument("opened", "t")
 WORKSPACE = Interface(
     "org.guestwake.Workspace1",
     (
@@ -253,6 +268,58 @@ WORKSPACE = Interface(
             "Its owner sees now that they are asked about that restart; from the first time on it "
             "can be put off for RebootAbsoluteDelayTimeout. For programs that show prompts.",
         ),
+        Method(
+            "Icon",
+            (Argument("id", "s"),),
+            (Argument("icon", "ay"),),
+            Action.READ,
+            "The icon of a published application, a PNG or SVG file of up to 256 KiB as whoever "
+            "published it gave it; empty: it has none, or there is no such application.",
+        ),
+        Method(
+            "Publish",
+            (
+                *(Argument(name, "s") for name in ("id", "name", "command", "how")),
+                Argument("icon", "ay"),
+            ),
+            (),
+            Action.ACT,
+            "Publishes an application of the guest, or changes it: its title, the command that the "
+            f"guest runs, and `{WAYS[0]}` or `{WAYS[1]}`. `icon` empty: it keeps the one it has.",
+        ),
+        Method("Unpublish", (Argument("id", "s"),), (), Action.ACT, "Takes it off again."),
+        Method(
+            "Open",
+            (Argument("application", "s"), Argument("pid", "u")),
+            (_OPENED,),
+            Action.ACT,
+            "Somebody wants it open; `application` empty: the whole desktop. The VM is started "
+            "where need be, and in use while that process lives, or one that `Show` adds. The "
+            "process must be one of the caller's user. Does not wait: ask `Opening`.",
+        ),
+        Method(
+            "Opening",
+            (_OPENED,),
+            (Argument("open", "b"), Argument("ready", "b"), Argument("sentence", "s")),
+            Action.READ,
+            "How far it is. `ready`: its guest is, so show it now. Not `open`: it was closed, or "
+            "nothing will make it ready. `sentence`: what is going on, or why not.",
+        ),
+        Method(
+            "Show",
+            (_OPENED, Argument("pid", "u")),
+            (Argument("open", "b"),),
+            Action.ACT,
+            "It is on the screen now, and that process has it open too. False: it counts as closed "
+            "already. For who opened it.",
+        ),
+        Method(
+            "Close",
+            (_OPENED,),
+            (),
+            Action.ACT,
+            "It is not open any more, whatever processes live. For who opened it.",
+        ),
     ),
     (
         Property("Name", "s", "Of the VM, when it was added.", changes=False),
@@ -291,6 +358,10 @@ WORKSPACE = Interface(
             "With `ask`, until when it can be put off, 0 before anybody has seen the prompt; with "
             "`notice`, when it is restarted; else 0.",
         ),
+        Property(
+            "Applications", "a(ss)", "The published applications, by title: an id and a title each."
+        ),
+        Property("Icons", "a(st)", "Those that have an icon: an id, and how many bytes it has."),
     ),
 )
 

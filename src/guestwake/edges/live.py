@@ -47,8 +47,12 @@ class Live(logging.Handler):
 
     def show(self, workspace: Workspace, step: Step, now: Now) -> None:
         """At each pass of the loop."""
+        self.tell(doing(workspace, step, now))
+
+    def tell(self, text: str) -> None:
+        """What goes on, where there is no run to show."""
         if self.moves:
-            self._line = printable(doing(workspace, step, now))
+            self._line = printable(text)
             self._draw()
 
     def end(self) -> None:

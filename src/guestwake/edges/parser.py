@@ -187,7 +187,8 @@ def _agent(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--once",
         action="store_true",
-        help="print what is asked and end: for a terminal without a desktop",
+        help="print what is asked, bring the menu up to date, and end: for a terminal without a "
+        "desktop",
     )
 
 
@@ -267,6 +268,45 @@ def _hold(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _publish(parser: argparse.ArgumentParser) -> None:
+    _unpublish(parser)
+    parser.add_argument(
+        "--name", metavar="TITLE", help="as it is shown to people (default: APPLICATION)"
+    )
+    parser.add_argument(
+        "--command",
+        dest="runs",
+        metavar="COMMAND",
+        help="what the guest runs (default: APPLICATION)",
+    )
+    parser.add_argument("--icon", metavar="FILE", help="a PNG or SVG file, 256 KiB at most")
+    parser.add_argument(
+        "--guest",
+        choices=("linux", "windows"),
+        help="linux or windows; which setting opens it (default: as the guest itself reports)",
+    )
+
+
+def _unpublish(parser: argparse.ArgumentParser) -> None:
+    _workspace(parser)
+    parser.add_argument(
+        "application",
+        metavar="APPLICATION",
+        help="its short name: small letters, digits, '.', '_' and '-'",
+    )
+
+
+def _open(parser: argparse.ArgumentParser) -> None:
+    _workspace(parser)
+    parser.add_argument(
+        "application",
+        metavar="APPLICATION",
+        nargs="?",
+        default="",
+        help="one that was published; without it, the desktop of the guest",
+    )
+
+
 def _plan(parser: argparse.ArgumentParser) -> None:
     _workspace(parser, optional=True)
     parser.add_argument("--from", dest="start", metavar="WHEN", help=f"{_WHEN}; default: now")
@@ -297,6 +337,46 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help="name or UUID of a workspace; without it, the host and all of them",
     )
+    _json(parser)
+
+
+def _setup(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--vm",
+        dest="vms",
+        metavar="NAME",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="name or UUID of a VM to look after; without it you are asked",
+    )
+    parser.add_argument(
+        "--time", metavar="HH:MM", help="when their window opens each day (GuestUpdateTime)"
+    )
+    parser.add_argument(
+        "--duration",
+        metavar="MIN",
+        help="how long it is at the most, in minutes (GuestUpdateDuration)",
+    )
+    parser.add_argument(
+        "--wake-host",
+        action="store_true",
+        help="wake the host itself from sleep for it (WakeHost)",
+    )
+    parser.add_argument(
+        "--uri",
+        metavar="URI",
+        help="libvirt's connection URI (default: qemu:///system for root, else qemu:///session)",
+    )
+    parser.add_argument(
+        "--no-service", action="store_true", help="do not have systemd run the resident service"
+    )
+    parser.add_argument(
+        "--linger",
+        action="store_true",
+        help="of an ordinary user: have systemd run it also while the user is logged off",
+    )
+    parser.add_argument("--yes", action="store_true", help="do it without asking")
     _json(parser)
 
 
@@ -364,6 +444,17 @@ GROUPS = {
     "settings": "what counts, where it comes from, and what is wrong with it",
 }
 COMMANDS = (
+    Command(
+        "setup",
+        "begin here: choose VMs and when they are updated",
+        "Asks which VMs to look after, when and for how long, and shows what it would do: which "
+        "workspaces, settings, timers and units it would write, and the next windows. Only when "
+        "you agree does it do that. What is there already stays as it is, so that it may be called "
+        "again. With --yes it asks nothing; without a terminal and without --yes it only shows, "
+        "and ends with 19. As root it is for the VMs of the host, as an ordinary user for one's "
+        "own.",
+        _setup,
+    ),
     Command(
         "workspace add",
         "look after a VM from now on",
@@ -446,6 +537,35 @@ COMMANDS = (
         _hold,
     ),
     Command(
+        "open",
+        "open an application of a guest, or its desktop",
+        "Starts the VM where need be, waits until its guest is ready, and shows the application in "
+        "a window of this desktop, with the command that the settings name: DesktopCommand, "
+        "LinuxApplicationCommand, WindowsApplicationCommand. The VM is in use until that window is "
+        "closed, and CloseAction applies once nothing of it is open any more. Where updates need a "
+        "restart it asks first, on a terminal.",
+        _open,
+    ),
+    Command(
+        "publish",
+        "let an application of a guest be opened from this host",
+        "Publishes an application that is installed in the guest: 'guestwake open' opens it, and "
+        "desktops of this host show it in their menus. Saying it again changes it.",
+        _publish,
+    ),
+    Command(
+        "unpublish",
+        "take a published application off again",
+        "The undo of 'guestwake publish'. What is open stays open.",
+        _unpublish,
+    ),
+    Command(
+        "applications",
+        "the applications that are published",
+        "Lists the published applications, of one workspace or all, and since when they are open.",
+        _of_all,
+    ),
+    Command(
         "plan",
         "what will happen when, and why",
         "Shows the windows to come, and why each is when it is; with --set also what would be if. "
@@ -458,6 +578,15 @@ COMMANDS = (
         "Shows for each workspace what is going on now, its last and its next window, and loudly "
         "what needs attention. It asks no hypervisor: what it tells is what was last recorded.",
         _status,
+    ),
+    Command(
+        "doctor",
+        "what is wrong, and the command that mends it",
+        "Checks all that must work together: the service and its timers, the hypervisor, the VM "
+        "of each workspace and its guest, and whether anything else starts or stops it or keeps it "
+        "from ever being updated. What is wrong comes first, each with the command that mends it. "
+        "It asks the hypervisor, and changes nothing. Ends with 14 if something is wrong.",
+        _doctor,
     ),
     Command("history", "the wake runs that are over", "Lists the last 50 wake runs.", _of_all),
     Command(
@@ -509,21 +638,13 @@ COMMANDS = (
     ),
     Command(
         "agent",
-        "asks the user of a desktop about restarts",
+        "asks the user of a desktop about restarts, and keeps their menu",
         "Shows what the resident service asks of this user as notifications of their desktop: "
         "whether a guest whose updates need a restart is restarted now or later, and the notice "
-        "when it will be. The host's service and the user's own are listened to. One agent runs "
-        "in each session, from the user's unit guestwake-agent.service.",
+        "when it will be; and keeps an entry in their menu for each published application of their "
+        "workspaces. The host's service and the user's own are listened to. One agent runs in each "
+        "session, from the user's unit guestwake-agent.service.",
         _agent,
-    ),
-    Command(
-        "doctor",
-        "what is wrong, and the command that mends it",
-        "Checks all that must work together: the service and its timers, the hypervisor, the VM "
-        "of each workspace and its guest, and whether anything else starts or stops it or keeps it "
-        "from ever being updated. What is wrong comes first, each with the command that mends it. "
-        "It asks the hypervisor, and changes nothing. Ends with 14 if something is wrong.",
-        _doctor,
     ),
     Command(
         "service install",

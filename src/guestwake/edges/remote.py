@@ -48,6 +48,7 @@ _UNKNOWN = f"{ERROR_PREFIX}{NO_SUCH_WORKSPACE.name}"
 _IMPOSSIBLE = f"{ERROR_PREFIX}{NOT_POSSIBLE.name}"
 
 WISHES = ("skip", "pause", "resume", "hold", "wake", "restart", "postpone")
+PUBLISHING = ("publish", "unpublish")
 
 
 class HostRefused(Exception):
@@ -130,6 +131,8 @@ class HostReports:
                 return [each for each in self.status if name in (None, *_names(each))]
             case "plan":
                 return self._list("Plan", name or "")
+            case "applications":
+                return self._list("Applications", name or "")
             case "history":
                 return self._list("History", name or "", 0)
         return self._list("Events", name or "")
@@ -157,7 +160,7 @@ class HostReports:
 
 def wish(arguments: Namespace, paths: Paths) -> Exit | None:
     """Do it to the host's workspace of that name. None: nobody is there, or knows it either."""
-    if paths.user is None or arguments.command not in WISHES:
+    if paths.user is None or arguments.command not in (*WISHES, *PUBLISHING):
         return None
     if arguments.command == "wake" and arguments.scheduled:
         return None
@@ -170,6 +173,11 @@ def wish(arguments: Namespace, paths: Paths) -> Exit | None:
             return None
         if not host.knows(arguments.workspace):
             return None
+        if arguments.command in PUBLISHING:
+            from guestwake.edges import publishing
+            from guestwake.edges.remote_applications import HostApplications
+
+            return publishing.PUBLISHING[arguments.command](arguments, HostApplications(service))
         return _wish(arguments, host)
 
 
@@ -215,8 +223,12 @@ class HostWorkspaces:
                 return _workspace(each)
         raise UnknownWorkspace(f"the host has no workspace '{name_or_uuid}'.")
 
+    def status(self, workspace: Workspace) -> dict[str, Any]:
+        """As `guestwake status --json` shows it."""
+        return self._known[workspace.uuid]
+
     def zone(self, workspace: Workspace) -> ZoneInfo:
-        return ZoneInfo(self._known[workspace.uuid]["time_zone"])
+        return ZoneInfo(self.status(workspace)["time_zone"])
 
     def skip(self, workspace: Workspace) -> Opening | None:
         return _opening(self._service.workspace(workspace, "Skip"))

@@ -13,7 +13,7 @@ from guestwake.edges import guest_text
 from guestwake.edges.report_text import attention
 from guestwake.edges.text import utc
 from guestwake.journal import FOR_EVER
-from guestwake.reports import Happened, OpenRun, Past, Planned, Status, catalogue
+from guestwake.reports import Application, Happened, OpenRun, Past, Planned, Status, catalogue
 from guestwake.workspaces import Workspace
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ def status(status: Status) -> dict[str, object]:
             "why": status.standing.why,
             "detail": status.standing.detail,
         },
+        "open": [
+            {"application": row.application, "since": utc(row.since), "shown": row.shown}
+            for row in status.opened
+        ],
         "guest": guest_text.guest_json(status.guest),
         "restart_required": guest_text.restart_json(status.restart_mark),
         "settings_problems": [str(problem) for problem in status.problems],
@@ -99,6 +103,17 @@ def past(past: Past) -> dict[str, object]:
         "crashes": row.crashes,
         "restarts": row.restarts,
         "installed": guest_text.installed_json(past.installed),
+    }
+
+
+def application(found: Application) -> dict[str, object]:
+    return {
+        "workspace": found.workspace,
+        "application": found.row.id,
+        "name": found.row.name,
+        "command": found.row.command,
+        "guest": found.row.how,
+        "open": [utc(since) for since in found.opened],
     }
 
 

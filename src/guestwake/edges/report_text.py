@@ -12,7 +12,7 @@ from itertools import chain, repeat
 from guestwake.edges import guest_text
 from guestwake.edges.text import DOING, local, printable, span, table
 from guestwake.journal import FOR_EVER, EventRow
-from guestwake.reports import Happened, OpenRun, Past, Planned, Status, catalogue
+from guestwake.reports import Application, Happened, OpenRun, Past, Planned, Status, catalogue
 
 LOUD = "  !!    "
 
@@ -31,6 +31,9 @@ def _status_lines(status: Status) -> Iterator[str]:
         yield "  now   being removed"
     if status.run:
         yield f"  now   {_run(status.run, status)}"
+    for row in status.opened:
+        what = printable(row.application) or "its desktop"
+        yield f"  open  {what}{'' if row.shown else ' is wanted'} since {local(row.since, zone)}"
     for hold in status.holds:
         reason = f": {printable(hold.reason)}" if hold.reason else ""
         yield f"  held  until {local(hold.until, zone)}{reason}"
@@ -129,6 +132,18 @@ def _past_row(past: Past) -> tuple[object, ...]:
         row.restarts or None,
         guest_text.installed(past.installed),
     )
+
+
+def applications(found: Sequence[Application]) -> str:
+    """The empty text: none is published."""
+    headers = ("workspace", "application", "title", "guest", "command", "open since")
+    return table(headers, map(_application_row, found)) if found else ""
+
+
+def _application_row(found: Application) -> tuple[object, ...]:
+    row = found.row
+    since = "; ".join(local(each, found.zone) for each in found.opened)
+    return (found.workspace, row.id, row.name, row.how, row.command, since)
 
 
 def happened(found: Iterable[Happened]) -> str:

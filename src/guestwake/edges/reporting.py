@@ -26,6 +26,9 @@ _Found = TypeVar("_Found")
 _NO_WORKSPACE = (
     "There is no workspace yet. 'guestwake workspace add NAME' adds the VM of that name."
 )
+_NO_APPLICATION = (
+    "No application is published. 'guestwake publish WORKSPACE APPLICATION' publishes one."
+)
 _NO_WINDOWS = (
     "No windows: there is no workspace, or GuestUpdateDuration is 0, or GuestUpdateDays names none "
     "of these days."
@@ -63,7 +66,8 @@ def _tell_hosts(arguments: Namespace, host: HostReports, name: str) -> Exit:
     if arguments.json:
         say_json(found)
     else:
-        _say_report(host.text(name))
+        nothing = _NO_APPLICATION if arguments.command == "applications" else ""
+        _say_report(host.text(name) or nothing)
     return _checked(arguments, wrong=any(each.get("attention") for each in found))
 
 
@@ -146,6 +150,18 @@ def _plan(arguments: Namespace, reports: Reports, host: HostReports | None) -> E
     return Exit.DONE
 
 
+def _applications(arguments: Namespace, reports: Reports, host: HostReports | None) -> Exit:
+    _tell(
+        arguments,
+        reports.applications(arguments.workspace),
+        lambda found: [report_json.application(each) for each in found],
+        report_text.applications,
+        host,
+        nothing=_NO_APPLICATION,
+    )
+    return Exit.DONE
+
+
 def _list(arguments: Namespace, reports: Reports, host: HostReports | None) -> Exit:
     found = reports.chosen(None)
     if arguments.json:
@@ -211,7 +227,7 @@ def _events(arguments: Namespace, reports: Reports, host: HostReports | None) ->
 
 
 # What the host's Guestwake can tell of its own workspaces too.
-_MERGED = ("status", "plan", "history", "events")
+_MERGED = ("status", "plan", "history", "events", "applications")
 _COMMANDS: dict[str, Callable[[Namespace, Reports, HostReports | None], Exit]] = {
     "workspace list": _list,
     "status": _status,
@@ -220,4 +236,5 @@ _COMMANDS: dict[str, Callable[[Namespace, Reports, HostReports | None], Exit]] =
     "settings show": _settings_show,
     "settings check": _settings_check,
     "events": _events,
+    "applications": _applications,
 }

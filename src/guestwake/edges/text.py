@@ -6,7 +6,12 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from guestwake.applications import HowFar
+    from guestwake.policy.run import Why
 
 # What goes on in each phase of a run, by the policy's word for it.
 DOING = {
@@ -20,11 +25,39 @@ DOING = {
 }
 
 
+def how_far(name: str, far: HowFar) -> str:
+    """What is going on while one opens, or why it does not."""
+    if not far.is_open:
+        return f"'{printable(name)}': it was closed."
+    if far.failed is not None:
+        return printable(_failed(name, far.failed))
+    if far.is_ready or far.run is None:
+        return f"'{printable(name)}': {'ready' if far.is_ready else 'waits for its manager'}"
+    doing = DOING.get(far.run.phase, far.run.phase)
+    return printable(f"'{name}': {doing} ({far.run.why})")
+
+
+def _failed(name: str, why: Why) -> str:
+    from shlex import quote
+
+    from guestwake.events import OF_WHY
+
+    event = OF_WHY[why]
+    sentence = event.sentence.replace("{name}", f"'{name}'")
+    return f"{sentence} {event.remedy.replace('{name}', quote(name))}"
+
+
 def printable(text: str) -> str:
     """Nothing in it can break a line, steer a terminal or hide what it says."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def cut(text: str, most: int) -> str:
+    """Printable, and cut as it will be seen, in which a strange character takes up to ten."""
+    said = printable(text)
+    return said if len(said) <= most else f"{said[: most - 1]}…"
 
 
 def say(text: str = "") -> None:

@@ -50,6 +50,11 @@ class Limits:
     multi_user_enabled: bool = False
     logon_start_enabled: bool = True
     reboot_absolute_delay_timeout: timedelta = timedelta(minutes=1440)
+    desktop_command: str = "virt-viewer --connect {uri} --attach --wait --uuid {uuid}"
+    linux_application_command: str = "ssh -X -- {user}@{address} {application}"
+    windows_application_command: str = (
+        "xfreerdp /v:{address} /u:{user} /app:{application} /cert:tofu"
+    )
     event_log_level: int = 3
     guest_update_days: frozenset[int] = EVERY_DAY
     return_state: ReturnState = ReturnState.PREVIOUS

@@ -241,6 +241,59 @@ class Zone:
         return "the host's" if value is None else str(value)
 
 
+class CommandLine(NamedTuple):
+    """A command of this host, split into words as a shell would, and run without one. `places`:
+    what is filled in, each inside one word, so that a value never becomes two."""
+
+    places: tuple[str, ...]
+    registry: str = "REG_SZ"
+
+    def expects(self) -> str:
+        places = ", ".join(f"{{{place}}}" for place in self.places)
+        return f"a command with its arguments, in which {places} are filled in"
+
+    def parse(self, raw: object) -> object:
+        if not isinstance(raw, str) or not raw.isprintable() or len(raw) > COMMAND_LINE_MAX:
+            raise BadValue(
+                f"{shown(raw)} will not do; it must be {self.expects()}, on one line of at most "
+                f"{COMMAND_LINE_MAX} characters"
+            )
+        words = _words(raw)
+        if not words:
+            raise BadValue(f"no program is named; it must be {self.expects()}")
+        if re.search(_PLACE, words[0]):
+            raise BadValue(
+                "its first word names a program of this host; nothing is filled in there"
+            )
+        for place in re.findall(_PLACE, raw):
+            if place not in self.places:
+                known = ", ".join(f"{{{one}}}" for one in self.places)
+                raise BadValue(f"nothing is filled in for {shown(f'{{{place}}}')}; known: {known}")
+        return raw
+
+    def from_text(self, text: str) -> object:
+        return text
+
+    def plain(self, value: object) -> object:
+        return str(value)
+
+    def text(self, value: object) -> str:
+        return str(value)
+
+
+COMMAND_LINE_MAX = 500  # characters
+_PLACE = r"\{([^{}]*)\}"
+
+
+def _words(raw: str) -> list[str]:
+    import shlex  # only where such a setting is set
+
+    try:
+        return shlex.split(raw)
+    except ValueError as err:
+        raise BadValue(f"{shown(raw)} cannot be split into words ({err})") from err
+
+
 def _minutes(low: int, high: int) -> Number:
     return Number(low, high, "minutes", timedelta(minutes=1))
 
@@ -270,6 +323,7 @@ class Setting(NamedTuple):
 
 
 _DEFAULTS = Limits()
+_PLACES = ("name", "uuid", "uri", "user", "address")
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -310,6 +364,26 @@ SETTINGS: tuple[Setting, ...] = (
         _minutes(0, INT_MAX),
         "How long a user may postpone a required restart, counted from the first prompt that "
         "a logged-on user saw.",
+        Key.USER_EXPERIENCE,
+    ),
+    Setting(
+        "DesktopCommand",
+        CommandLine(_PLACES),
+        "What 'guestwake open WORKSPACE' runs, as the user who calls it, to show the desktop of "
+        "the guest. It must not end before its window does.",
+        Key.USER_EXPERIENCE,
+    ),
+    Setting(
+        "LinuxApplicationCommand",
+        CommandLine((*_PLACES, "application")),
+        "What 'guestwake open WORKSPACE APPLICATION' runs, likewise, where the application was "
+        "published for a Linux guest. {application} is the command that was published.",
+        Key.USER_EXPERIENCE,
+    ),
+    Setting(
+        "WindowsApplicationCommand",
+        CommandLine((*_PLACES, "application")),
+        "Likewise, where it was published for a Windows guest.",
         Key.USER_EXPERIENCE,
     ),
     Setting(

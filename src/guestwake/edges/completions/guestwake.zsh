@@ -10,22 +10,27 @@
 
 _shtab_guestwake_commands() {
   local _commands=(
-    agent:'Shows what the resident service asks of this user as notifications of their desktop: whether a guest whose updates need a restart is restarted now or later, and the notice when it will be. The host'"'"'s service and the user'"'"'s own are listened to. One agent runs in each session, from the user'"'"'s unit guestwake-agent.service.'
+    agent:'Shows what the resident service asks of this user as notifications of their desktop: whether a guest whose updates need a restart is restarted now or later, and the notice when it will be; and keeps an entry in their menu for each published application of their workspaces. The host'"'"'s service and the user'"'"'s own are listened to. One agent runs in each session, from the user'"'"'s unit guestwake-agent.service.'
+    applications:'Lists the published applications, of one workspace or all, and since when they are open.'
     completion:'Prints a script for the shell named. For bash: guestwake completion bash > /etc/bash_completion.d/guestwake'
     doctor:'Checks all that must work together: the service and its timers, the hypervisor, the VM of each workspace and its guest, and whether anything else starts or stops it or keeps it from ever being updated. What is wrong comes first, each with the command that mends it. It asks the hypervisor, and changes nothing. Ends with 14 if something is wrong.'
     events:'Shows the catalogue of events, each with its cause and remedy; with --happened the last 100 that were recorded.'
     history:'Lists the last 50 wake runs.'
     hold:'Says that a VM is in use: if Guestwake woke it, it stays up until the hold ends. It wakes nothing.'
+    open:'Starts the VM where need be, waits until its guest is ready, and shows the application in a window of this desktop, with the command that the settings name: DesktopCommand, LinuxApplicationCommand, WindowsApplicationCommand. The VM is in use until that window is closed, and CloseAction applies once nothing of it is open any more. Where updates need a restart it asks first, on a terminal.'
     pause:'Lets no window open until the time given, or until '"'"'guestwake resume'"'"'. A run that is under way goes on to its end.'
     plan:'Shows the windows to come, and why each is when it is; with --set also what would be if. Touches nothing and asks no hypervisor.'
     postpone:'Puts the prompt off for four hours, or until the next logon. That is possible for RebootAbsoluteDelayTimeout from the first prompt that was seen; then the restart is announced, and comes ten minutes later.'
+    publish:'Publishes an application that is installed in the guest: '"'"'guestwake open'"'"' opens it, and desktops of this host show it in their menus. Saying it again changes it.'
     restart:'Restarts a guest that needs it for its updates, over whatever is going on in it: who says so has saved what is open. A VM that is at rest is woken for it and put back.'
     resume:'Ends a pause. Windows that passed meanwhile are not caught up; one that is open now is joined at the next look of the timer.'
     serve:'The Guest Restart Management Service: keeps a timer for each workspace as the settings say, finishes runs that were left without their manager, sees to the restarts that updates need when their owner logs on, and answers on D-Bus. '"'"'guestwake service install'"'"' has systemd run it. Where no systemd runs it keeps the time itself.'
     service:'the resident service, run by systemd'
     settings:'what counts, where it comes from, and what is wrong with it'
+    setup:'Asks which VMs to look after, when and for how long, and shows what it would do: which workspaces, settings, timers and units it would write, and the next windows. Only when you agree does it do that. What is there already stays as it is, so that it may be called again. With --yes it asks nothing; without a terminal and without --yes it only shows, and ends with 19. As root it is for the VMs of the host, as an ordinary user for one'"'"'s own.'
     skip:'Leaves out the next window that has not begun. Saying it twice leaves out one window.'
     status:'Shows for each workspace what is going on now, its last and its next window, and loudly what needs attention. It asks no hypervisor: what it tells is what was last recorded.'
+    unpublish:'The undo of '"'"'guestwake publish'"'"'. What is open stays open.'
     wake:'The Guest Update Manager: one wake run, from the opening to '"'"'put back'"'"'. Called by a person it is an extra run, or goes on with one that was interrupted. After a crash, or kill -9, the same command goes on from the record. SIGTERM, SIGINT and SIGHUP put the VM back by saving it.'
     workspace:'which VMs Guestwake looks after'
   )
@@ -81,7 +86,7 @@ _shtab_guestwake_defaults_added=0
 
 _shtab_guestwake_agent_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--once[print what is asked and end\: for a terminal without a desktop]"
+  "--once[print what is asked, bring the menu up to date, and end\: for a terminal without a desktop]"
   "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
   "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
   {-v,--verbose}"[the same as --log-level debug]"
@@ -89,6 +94,18 @@ _shtab_guestwake_agent_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_guestwake_agent_defaults_added=0
+
+_shtab_guestwake_applications_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--json[for machines\; times in UTC]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+  ":name or UUID of a workspace\; without it, all of them:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_applications_defaults_added=0
 
 _shtab_guestwake_completion_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -151,6 +168,18 @@ _shtab_guestwake_hold_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_guestwake_hold_defaults_added=0
 
+_shtab_guestwake_open_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+  ":name or UUID of a workspace:"
+  ":one that was published\; without it, the desktop of the guest:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_open_defaults_added=0
+
 _shtab_guestwake_pause_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--until[08\:30, \'2026-11-24 08\:30\', 2h, 3d, tomorrow, or ISO 8601 with a zone\; without it, until resumed]:WHEN:"
@@ -188,6 +217,22 @@ _shtab_guestwake_postpone_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_guestwake_postpone_defaults_added=0
+
+_shtab_guestwake_publish_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--name[as it is shown to people (default\: APPLICATION)]:TITLE:"
+  "--command[what the guest runs (default\: APPLICATION)]:COMMAND:"
+  "--icon[a PNG or SVG file, 256 KiB at most]:FILE:"
+  "--guest[linux or windows\; which setting opens it (default\: as the guest itself reports)]:guest:(linux windows)"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+  ":name or UUID of a workspace:"
+  ":its short name\: small letters, digits, \'.\', \'_\' and \'-\':"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_publish_defaults_added=0
 
 _shtab_guestwake_restart_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -318,6 +363,25 @@ _shtab_guestwake_settings_show_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_guestwake_settings_show_defaults_added=0
 
+_shtab_guestwake_setup_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "*--vm[name or UUID of a VM to look after\; without it you are asked]:NAME:"
+  "--time[when their window opens each day (GuestUpdateTime)]:HH:MM:"
+  "--duration[how long it is at the most, in minutes (GuestUpdateDuration)]:MIN:"
+  "--wake-host[wake the host itself from sleep for it (WakeHost)]"
+  "--uri[libvirt\'s connection URI (default\: qemu\:\/\/\/system for root, else qemu\:\/\/\/session)]:URI:"
+  "--no-service[do not have systemd run the resident service]"
+  "--linger[of an ordinary user\: have systemd run it also while the user is logged off]"
+  "--yes[do it without asking]"
+  "--json[for machines\; times in UTC]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_setup_defaults_added=0
+
 _shtab_guestwake_skip_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--undo[let the window open after all]"
@@ -342,6 +406,18 @@ _shtab_guestwake_status_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_guestwake_status_defaults_added=0
+
+_shtab_guestwake_unpublish_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
+  "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
+  {-v,--verbose}"[the same as --log-level debug]"
+  ":name or UUID of a workspace:"
+  ":its short name\: small letters, digits, \'.\', \'_\' and \'-\':"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_guestwake_unpublish_defaults_added=0
 
 _shtab_guestwake_wake_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -454,21 +530,26 @@ _shtab_guestwake() {
       curcontext="${curcontext%:*:*}:_shtab_guestwake-$line[1]:"
       case $line[1] in
         agent) _arguments -C -s $_shtab_guestwake_agent_options ;;
+        applications) _arguments -C -s $_shtab_guestwake_applications_options ;;
         completion) _arguments -C -s $_shtab_guestwake_completion_options ;;
         doctor) _arguments -C -s $_shtab_guestwake_doctor_options ;;
         events) _arguments -C -s $_shtab_guestwake_events_options ;;
         history) _arguments -C -s $_shtab_guestwake_history_options ;;
         hold) _arguments -C -s $_shtab_guestwake_hold_options ;;
+        open) _arguments -C -s $_shtab_guestwake_open_options ;;
         pause) _arguments -C -s $_shtab_guestwake_pause_options ;;
         plan) _arguments -C -s $_shtab_guestwake_plan_options ;;
         postpone) _arguments -C -s $_shtab_guestwake_postpone_options ;;
+        publish) _arguments -C -s $_shtab_guestwake_publish_options ;;
         restart) _arguments -C -s $_shtab_guestwake_restart_options ;;
         resume) _arguments -C -s $_shtab_guestwake_resume_options ;;
         serve) _arguments -C -s $_shtab_guestwake_serve_options ;;
         service) _shtab_guestwake_service ;;
         settings) _shtab_guestwake_settings ;;
+        setup) _arguments -C -s $_shtab_guestwake_setup_options ;;
         skip) _arguments -C -s $_shtab_guestwake_skip_options ;;
         status) _arguments -C -s $_shtab_guestwake_status_options ;;
+        unpublish) _arguments -C -s $_shtab_guestwake_unpublish_options ;;
         wake) _arguments -C -s $_shtab_guestwake_wake_options ;;
         workspace) _shtab_guestwake_workspace ;;
       esac
