@@ -48,7 +48,7 @@ class Look:
 
     uri: str
     workspaces: tuple[Workspace, ...]
-    root: Path
+    root: Path = Path("/")
     vms: dict[str, VmSeen | str] = field(default_factory=dict)
     reach: Reach = Reach.OPEN
     version: tuple[int, int, int] | None = None

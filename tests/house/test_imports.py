@@ -62,6 +62,7 @@ BUILDER = (
     "guestwake.applications",
     "guestwake.doctor",
     "guestwake.resident",
+    "guestwake.setup",
     "guestwake.wishes",
 )  # the one that chooses back ends, some by name
 EDGES = ("guestwake.edges",)
@@ -91,7 +92,7 @@ ROOMS = (
         Room(f"guestwake.{name}", ("guestwake", "guestwake_wire"), but_not=EDGES)
         for name in (
             *("application", "applications", "resident", "wishes", "reports"),
-            *("doctor", "doctor_hypervisor"),
+            *("doctor", "doctor_hypervisor", "setup"),
         )
     ),
     Room(

@@ -451,7 +451,7 @@ COMMANDS = (
         "workspaces, settings, timers and units it would write, and the next windows. Only when "
         "you agree does it do that. What is there already stays as it is, so that it may be called "
         "again. With --yes it asks nothing; without a terminal and without --yes it only shows, "
-        "and ends with 19. As root it is for the VMs of the host, as an ordinary user for one's "
+        "and ends with 21. As root it is for the VMs of the host, as an ordinary user for one's "
         "own.",
         _setup,
     ),

@@ -1,0 +1,327 @@
+"""`guestwake setup`: asks what it must, shows what it would do, asks once, does it.
+
+Nothing is written before the answer to that one question, and nothing after a no, an end of the
+input or Ctrl-C. Root becomes the service's user before it adds workspaces, as everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from shlex import quote
+from zoneinfo import ZoneInfo
+
+from guestwake.application import Application, default_uri, user_name
+from guestwake.edges.as_service import as_service
+from guestwake.edges.exit_codes import Exit
+from guestwake.edges.live import Live
+from guestwake.edges.parser import UsageError
+from guestwake.edges.text import complain, is_terminal, local, printable, say, say_json, utc
+from guestwake.paths import Paths
+from guestwake.policy.health_facts import HostSeen, Seen
+from guestwake.policy.health_hypervisor import reach
+from guestwake.policy.words import Power
+from guestwake.settings.change import as_text, wished
+from guestwake.settings.resolve import SettingsError
+from guestwake.settings.table import BY_NAME
+from guestwake.setup import Candidate, Plan, PlannedVm, Service, Setup, Unreached, Wish, chosen
+
+Build = Callable[[Paths], Application]
+Answers = Callable[[str], str]  # a question to what was typed; "" at the end of the input
+
+_TIME, _DURATION, _WAKE_HOST = "GuestUpdateTime", "GuestUpdateDuration", "WakeHost"
+
+
+class EndOfAnswers(Exception):
+    """Nobody answers any more."""
+
+
+def run(arguments: Namespace, paths: Paths, build: Build, answers: Answers | None = None) -> Exit:
+    """`answers` is given by tests alone. Raises whatever the steps raise."""
+    application, live = build(paths), Live()
+    setup = Setup(application, progress=live.wait_for)
+    person = answers or (_asked if _may_ask(arguments) else None)
+    uri = arguments.uri or default_uri()
+    try:
+        candidates = setup.candidates(uri)
+    except Unreached as err:
+        live.end()
+        return _unreached(err, application)
+    finally:
+        live.end()
+    try:
+        wish = _wish(arguments, uri, candidates, setup, person)
+        plan = setup.plan(wish, _named(candidates, wish.vms))
+        if not arguments.json:
+            for line in _shown(plan):
+                say(line)
+        if plan.is_empty or not _agreed(arguments, person):
+            return _left(arguments, plan)
+    except EndOfAnswers:
+        say()
+        say("Nothing was written.")
+        return Exit.NOT_CONFIRMED
+    return _do(arguments, setup, plan, paths, build)
+
+
+# asking
+
+
+def _may_ask(arguments: Namespace) -> bool:
+    return not arguments.yes and not arguments.json and is_terminal(sys.stdin)
+
+
+def _asked(question: str) -> str:
+    sys.stdout.write(question)
+    sys.stdout.flush()
+    line = sys.stdin.readline()
+    if not line:
+        raise EndOfAnswers
+    return line.strip()
+
+
+def _wish(
+    arguments: Namespace,
+    uri: str,
+    candidates: Sequence[Candidate],
+    setup: Setup,
+    person: Answers | None,
+) -> Wish:
+    vms = tuple(arguments.vms)
+    if not vms and person is not None:
+        vms = _which(candidates, uri, person)
+    given = dict(_given(arguments))
+    if given and not vms:
+        raise UsageError("say for which VMs that is: --vm NAME.")
+    if vms and person is not None:
+        given |= _when(given, setup, person)
+    service = not arguments.no_service
+    assignments = tuple(f"{name}={value}" for name, value in given.items())
+    return Wish(uri, user_name(), vms, assignments, service)
+
+
+def _given(arguments: Namespace) -> Iterator[tuple[str, str]]:
+    if arguments.time is not None:
+        yield _TIME, arguments.time
+    if arguments.duration is not None:
+        yield _DURATION, arguments.duration
+    if arguments.wake_host:
+        yield _WAKE_HOST, "1"
+
+
+def _which(candidates: Sequence[Candidate], uri: str, person: Answers) -> tuple[str, ...]:
+    """Names or UUIDs; none: leave it at what there is."""
+    if not candidates:
+        say(
+            f"{printable(uri)} has no VM yet. Make one, such as with virt-manager; then call again."
+        )
+        return ()
+    say(f"The VMs of {printable(uri)}:")
+    for number, each in enumerate(candidates, 1):
+        known = ", looked after already" if each.is_workspace else ""
+        say(f"  {number}  {printable(each.vm.name)}  ({_power(each.power)}{known})")
+    while True:
+        said = person("Which of them shall Guestwake look after? Numbers or names, or 'all': ")
+        try:
+            return _numbered(candidates, said)
+        except LookupError as err:
+            say(f"There is no '{printable(str(err.args[0]))}' among them.")
+
+
+def _numbered(candidates: Sequence[Candidate], said: str) -> tuple[str, ...]:
+    if said.lower() == "all":
+        return tuple(each.vm.uuid for each in candidates)
+    by_number = {str(number): each.vm.uuid for number, each in enumerate(candidates, 1)}
+    by_name = {each.vm.name for each in candidates}
+    words = [said] if said in by_name else said.replace(",", " ").split()
+    return tuple(
+        each.vm.uuid
+        for each in chosen(
+            candidates, (word if word in by_name else by_number.get(word, word) for word in words)
+        )
+    )
+
+
+def _when(given: dict[str, str], setup: Setup, person: Answers) -> dict[str, str]:
+    """What is still to be asked; an empty answer leaves it as it is."""
+    found: dict[str, str] = {}
+    if _TIME not in given:
+        found |= _setting(_TIME, "At what time of day may they be woken? HH:MM", person)
+    if _DURATION not in given:
+        found |= _setting(_DURATION, "For how many minutes at the most?", person)
+    if _WAKE_HOST not in given and setup.can_wake_host():
+        question = "May this computer itself be woken from sleep for it? [y/N] "
+        if _is_yes(person(question)):
+            found[_WAKE_HOST] = "1"
+    return found
+
+
+def _setting(name: str, question: str, person: Answers) -> dict[str, str]:
+    setting = BY_NAME[name]
+    default = as_text(setting, setting.kind.plain(setting.default))
+    while True:
+        said = person(f"{question} [{default}] ")
+        if not said:
+            return {}
+        try:
+            wished([f"{name}={said}"])
+        except SettingsError as err:
+            say(f"{err.problems[0].sentence}.")
+        else:
+            return {name: said}
+
+
+def _is_yes(said: str) -> bool:
+    return said.lower() in ("y", "yes")
+
+
+def _agreed(arguments: Namespace, person: Answers | None) -> bool:
+    if arguments.yes:
+        return True
+    return person is not None and _is_yes(person("Shall I do this? [y/N] "))
+
+
+def _named(candidates: Sequence[Candidate], names: Sequence[str]) -> list[Candidate]:
+    try:
+        return chosen(candidates, names)
+    except LookupError as err:
+        there = ", ".join(each.vm.name for each in candidates) or "none"
+        raise UsageError(f"there is no VM '{err.args[0]}'. There are: {there}.") from err
+
+
+# showing
+
+
+def _shown(plan: Plan) -> Iterator[str]:
+    if plan.is_empty:
+        yield "All of that is so already; there is nothing to do."
+        return
+    whom = "the VMs of this host" if plan.wish.owner is None else f"the VMs of {plan.wish.owner}"
+    yield f"This would be done, for {printable(whom)}:"
+    for each in plan.vms:
+        yield from _shown_vm(each, plan)
+    yield f"- {_service(plan)}"
+
+
+def _shown_vm(planned: PlannedVm, plan: Plan) -> Iterator[str]:
+    name = f"'{printable(planned.vm.name)}'"
+    yield f"- {name} {'is looked after from then on' if planned.is_new else 'is already'}"
+    if planned.assignments:
+        yield f"    {', '.join(map(printable, planned.assignments))}, into {plan.file}"
+    for text in planned.enforced:
+        yield f"    not {printable(text)}: an administrator's policy has settled that otherwise"
+    if plan.service is not Service.IMPOSSIBLE and planned.is_new:
+        yield f"    its timer: {planned.timer}"
+    zone = ZoneInfo(planned.zone)
+    times = "; ".join(f"{local(each.opens, zone)}" for each in planned.windows)
+    length = planned.windows[0].ends - planned.windows[0].opens if planned.windows else None
+    minutes = "" if length is None else f", {int(length.total_seconds() // 60)} minutes each"
+    yield f"    its next windows: {times or 'none'}{minutes}"
+
+
+def _service(plan: Plan) -> str:
+    match plan.service:
+        case Service.INSTALLED:
+            return "systemd runs guestwake.service, which opens the windows: it is installed"
+        case Service.THERE:
+            return "guestwake.service runs already, and stays"
+        case Service.LEFT_OUT:
+            return "no service: no window opens by itself before 'guestwake service install'"
+        case _:
+            return f"no service, as {plan.why_no_service}: 'guestwake serve' keeps the time"
+
+
+def _power(power: Power) -> str:
+    return {Power.OFF: "off", Power.SAVED: "hibernated"}.get(power, str(power))
+
+
+# doing
+
+
+def _do(arguments: Namespace, setup: Setup, plan: Plan, paths: Paths, build: Build) -> Exit:
+    umask = os.umask(0o022)  # units and settings are for all to read
+    try:
+        installed = setup.install(plan, linger=arguments.linger)
+        setup.write_settings(plan)
+    finally:
+        os.umask(umask)
+    added = Setup(build(as_service(paths))).add(plan)
+    done = [
+        *installed.done,
+        *(
+            f"wrote {', '.join(each.assignments)} for '{each.vm.name}' into {plan.file}"
+            for each in plan.vms
+            if each.assignments
+        ),
+        *(f"'{each.workspace.name}' is looked after now" for each in added),
+    ]
+    # What to do then is said below, for this very plan.
+    notes = [line for line in installed.next if "workspace add" not in line]
+    following = list(_next(plan))
+    if arguments.json:
+        say_json({"plan": _plan_json(plan), "done": done, "notes": notes, "next": following})
+        return Exit.DONE
+    say()
+    for line in (*done, *notes):
+        say(f"- {printable(line)}")
+    say()
+    say("What next:")
+    for line in following:
+        say(f"  {printable(line)}")
+    return Exit.DONE
+
+
+def _next(plan: Plan) -> Iterator[str]:
+    if plan.service is Service.IMPOSSIBLE:
+        yield "guestwake serve          # keeps the time while it runs; start it with the host"
+    yield "guestwake doctor         # is anything wrong, and what mends it"
+    for each in plan.vms:
+        if each.is_new:
+            yield f"guestwake workspace channel add {quote(each.vm.name)}"
+    if any(each.is_new for each in plan.vms):
+        yield "guestwake-guest install  # in each guest, as root: then it can report"
+    yield "guestwake status         # what is going on"
+
+
+def _left(arguments: Namespace, plan: Plan) -> Exit:
+    """Nothing was agreed to, or nothing is left to do."""
+    if arguments.json:
+        say_json({"plan": _plan_json(plan), "done": [], "notes": [], "next": []})
+    elif not plan.is_empty:
+        say("Nothing was written. With --yes it is done without asking.")
+    return Exit.DONE if plan.is_empty else Exit.NOT_CONFIRMED
+
+
+def _plan_json(plan: Plan) -> dict[str, object]:
+    return {
+        "uri": plan.wish.uri,
+        "owner": plan.wish.owner,
+        "settings_file": str(plan.file),
+        "service": plan.service.value,
+        "vms": [
+            {
+                "name": each.vm.name,
+                "uuid": each.vm.uuid,
+                "new": each.is_new,
+                "settings": list(each.assignments),
+                "enforced_otherwise": list(each.enforced),
+                "timer": each.timer,
+                "time_zone": each.zone,
+                "windows": [
+                    {"opens": utc(one.opens), "ends": utc(one.ends)} for one in each.windows
+                ],
+            }
+            for each in plan.vms
+        ],
+    }
+
+
+def _unreached(err: Unreached, application: Application) -> Exit:
+    host = HostSeen(application.paths.user, is_apart=False, now=application.clock.now(), zone="")
+    for says in reach(Seen(host), err.seen):
+        complain(f"{err.seen.uri}: {says.sentence}")
+        if says.remedy is not None:
+            complain(f"    {says.remedy}")
+    return Exit.HYPERVISOR
