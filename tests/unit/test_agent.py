@@ -3,23 +3,20 @@ person who clicks."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from dbus_world import CALLER, ME, OTHER_UUID, UUID, DbusWorld, Service, dbus_world
+from agent_desk import LONG, Desk, quiet, wait_until
+from dbus_world import CALLER, ME, OTHER_UUID, UUID, Service, dbus_world
 from fake_bus import CONFIG, Bus, bus_daemon
 from fake_notifications import DESKTOP, EXPIRED, NAME, PATH, FakeNotifications
 from jeepney import (  # type: ignore[import-untyped]  # it carries no types
@@ -33,15 +30,11 @@ from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-unty
 
 from guestwake.edges.agent import addresses
 from guestwake.edges.agent_prompts import Asked, Board, as_text, asked_of, notification
-from guestwake.edges.dbus_agent import Agent, AgentThere
-from guestwake.hosts.message_bus import connected
+from guestwake.edges.dbus_agent import AgentThere
 from guestwake.policy import prompt as prompts
-from guestwake.policy.prompt import Answer, Prompt
-from guestwake.policy.restart import MarkedReason, RestartMark
+from guestwake.policy.restart import MarkedReason
 from guestwake.wishes import Wishes
 
-LONG = 15.0  # seconds that a busy machine may take for what takes milliseconds
-QUIET = 0.3  # seconds in which nothing is to happen
 BOTH = ("restart", "Restart now", "later", "Later")
 
 
@@ -49,110 +42,6 @@ BOTH = ("restart", "Restart now", "later", "Later")
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("guestwake.edges.dbus_agent._GATHER", 0.01)
     monkeypatch.setattr("guestwake.edges.dbus_agent._PAUSE", 0.05)
-
-
-@dataclass
-class RunningAgent:
-    """In a thread of its own, as a process has it."""
-
-    session: str
-    system: str
-    error: BaseException | None = None
-    _ready: threading.Event = field(default_factory=threading.Event)
-
-    def start(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        assert self._ready.wait(LONG)
-
-    def stop(self) -> None:
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join(LONG)
-        assert not self._thread.is_alive()
-
-    def wait(self) -> None:
-        self._thread.join(LONG)
-        assert not self._thread.is_alive()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_until_complete(self._be())
-        except BaseException as err:
-            self.error = err
-        finally:
-            self._loop.close()
-
-    async def _be(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task = task
-        self._ready.set()
-        async with connected(self.session) as bus:
-            await Agent(bus, ME).run(self.system)
-
-
-@dataclass
-class Desk:
-    """The host's Guestwake on `world`'s bus, and a session of its owner's."""
-
-    world: DbusWorld
-    bus: Bus
-    seen: FakeNotifications = field(default_factory=FakeNotifications)
-
-    def begin(self, *, owner: str = ME, reasons: tuple[MarkedReason, ...] = ()) -> Service:
-        """A workspace whose restart is to be asked about, the service, and the agent."""
-        self.world.workspace(owner=owner)
-        self.ask(reasons=reasons)
-        service = self.world.serve()
-        self.bus.serve(self.seen.service)
-        self.agent()
-        return service
-
-    def agent(self) -> RunningAgent:
-        running = RunningAgent(self.bus.address, self.world.address)
-        running.start()
-        self.bus.cleanup.callback(running.stop)
-        return running
-
-    def ask(self, uuid: str = UUID, *, reasons: tuple[MarkedReason, ...] = ()) -> None:
-        """As it is after a look at a VM in which somebody's work may be."""
-        now = self.world.clock.now()
-        mark = RestartMark(reasons or (MarkedReason("apt", "libc6"),), now.wall, "boot-1")
-        with self.world.application.journal() as journal:
-            journal.mark_restart(uuid, mark)
-            journal.keep_prompt(uuid, prompts.tried(None, mark, Answer.ASK, now))
-
-    def prompt(self) -> Prompt:
-        with self.world.application.journal(readonly=True) as journal:
-            found = journal.prompt(UUID)
-        assert found is not None
-        return found
-
-    def keep(self, change: Callable[[Prompt], Prompt]) -> None:
-        with self.world.application.journal() as journal:
-            journal.keep_prompt(UUID, change(self.prompt()))
-
-    def is_shown(self) -> bool:
-        """With all that there is to say."""
-        return bool(self.seen.open) and "put off until" in self.seen.only().body
-
-
-def wait_until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LONG
-    while not true():
-        assert time.monotonic() < deadline, "it has not come"
-        time.sleep(0.005)
-
-
-def quiet(true: Callable[[], object]) -> None:
-    """It stays so."""
-    until = time.monotonic() + QUIET
-    while time.monotonic() < until:
-        assert true()
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -482,7 +371,7 @@ def test_names_are_written_with_all_letters(desk: Desk) -> None:
 def test_there_is_one_in_a_session(desk: Desk) -> None:
     desk.begin()
     wait_until(desk.is_shown)
-    second = RunningAgent(desk.bus.address, desk.world.address)
+    second = desk.new_agent()
     second.start()
     second.wait()
     assert isinstance(second.error, AgentThere)
@@ -516,6 +405,7 @@ def _process(
     environ = os.environ | {
         "DBUS_SYSTEM_BUS_ADDRESS": desk.world.address,
         "DBUS_SESSION_BUS_ADDRESS": desk.bus.address,
+        "XDG_DATA_HOME": str(desk.data),
     }
     command = [sys.executable, "-m", "guestwake.edges.cli", "agent", *words]
     with subprocess.Popen(command, stdout=out, text=True, env=environ) as process:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, tzinfo
 from html import escape
 from shlex import quote
 
-from guestwake.edges.text import printable
+from guestwake.edges.text import cut, printable
 
 RESTART, LATER = "restart", "later"  # actions, and the methods of Workspace1 that they call
 METHODS = {RESTART: "RestartNow", LATER: "Postpone"}
@@ -72,7 +72,7 @@ def notification(
 ) -> Notification:
     """`can`: the capabilities of the notification server, in the words of its specification.
     `zone` None: the user's own. `problem`: why what was asked for has not been done."""
-    lines = [problem and _cut(problem, _PROBLEM_MAX), *_lines(asked, zone)]
+    lines = [problem and cut(problem, _PROBLEM_MAX), *_lines(asked, zone)]
     acts = "actions" in can
     if not acts:
         lines.append(_commands(asked))
@@ -92,7 +92,7 @@ def as_text(asked: Asked, zone: tzinfo | None = None) -> str:
 
 
 def _summary(asked: Asked, zone: tzinfo | None) -> str:
-    name = _cut(asked.name, _NAME_MAX)
+    name = cut(asked.name, _NAME_MAX)
     if not asked.notice:
         return f"Restart '{name}' for its updates?"
     return f"'{name}' restarts {f'at {_time(asked.at, zone)}' if asked.at else 'soon'}"
@@ -106,7 +106,7 @@ def _lines(asked: Asked, zone: tzinfo | None) -> Iterator[str]:
         yield "Updates in this virtual machine need a restart of it."
         yield "Save what is open in it before it restarts."
     if asked.reasons:
-        first = [_cut(one, _REASON_MAX) for one in asked.reasons[:_REASONS_MAX]]
+        first = [cut(one, _REASON_MAX) for one in asked.reasons[:_REASONS_MAX]]
         more = len(asked.reasons) - len(first)
         yield f"It says: {'; '.join(first)}{f'; and {more} more' if more else ''}"
     if asked.at is not None and not asked.notice:
@@ -133,12 +133,6 @@ def _instant(at: object) -> datetime | None:
         return datetime.fromtimestamp(at, UTC) if isinstance(at, int) and at > 0 else None
     except (OverflowError, ValueError, OSError):
         return None
-
-
-def _cut(text: str, most: int) -> str:
-    """Cut as it will be seen, in which a strange character takes up to ten."""
-    said = printable(text)
-    return said if len(said) <= most else f"{said[: most - 1]}…"
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
-"""The buses of the agent in a user's session: services in, notifications out.
+"""The buses of the agent in a user's session: services in, notifications and the menu out.
 
 Each service is read as a whole whenever it signals that something of it has changed; between two
 signals nothing runs. Buses, services and notification servers may come and go. What is shown, and
-how it is said, is `agent_prompts.py`'s.
+how it is said, is `agent_prompts.py`'s; the menu is `dbus_menu.py`'s.
 """
 
 from __future__ import annotations
@@ -10,23 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Any
 
-from dbus_fast import (
-    DBusError,
-    Message,
-    MessageFlag,
-    MessageType,
-    NameFlag,
-    RequestNameReply,
-    Variant,
-)
+from dbus_fast import Message, MessageType, NameFlag, RequestNameReply, Variant
 from dbus_fast.aio import MessageBus
 
+from guestwake.edges import agent_menu
 from guestwake.edges.agent_prompts import RELEVANT, Asked, Board, Key, Show, asked_of
+from guestwake.edges.dbus_calls import PATIENCE, Failed, Objects, act, call, objects
+from guestwake.edges.dbus_menu import Menu
 from guestwake.edges.dbus_words import MANAGER_PATH, OBJECT_MANAGER, PROPERTIES, SERVICE, WORKSPACE
-from guestwake.edges.text import printable
 from guestwake.hosts.message_bus import connected
 
 log = logging.getLogger(__name__)
@@ -34,8 +28,6 @@ log = logging.getLogger(__name__)
 NAME = "org.guestwake.Agent1"  # of which there is one in a session
 
 _GATHER = 0.1  # seconds in which signals are one change
-_PATIENCE = 30.0  # for an answer; the bus itself starts a service within 25
-_PATIENCE_WITH_A_PERSON = 150.0  # polkit may ask for a password
 _PATIENCE_AT_THE_END = 2.0
 _PAUSE = 1.0  # before what failed is tried again; doubled each time,
 _PAUSE_MAX = 300.0  # up to this
@@ -46,81 +38,22 @@ _NOTIFICATIONS = (
     "/org/freedesktop/Notifications",
     "org.freedesktop.Notifications",
 )
-_ABSENT = (
-    "org.freedesktop.DBus.Error.ServiceUnknown",
-    "org.freedesktop.DBus.Error.NameHasNoOwner",
-)
+_RELEVANT = RELEVANT | agent_menu.RELEVANT
 _NEVER = 0  # when a notification goes by itself
 _NORMAL, _CRITICAL = 1, 2
-
-Objects = Mapping[str, Mapping[str, object]]
 
 
 class AgentThere(Exception):
     """Another agent has this session."""
 
 
-class Failed(Exception):
-    """A call came to nothing. `absent`: there is nobody to answer."""
-
-    def __init__(self, sentence: str, *, absent: bool = False) -> None:
-        super().__init__(sentence)
-        self.absent = absent
-
-
-async def objects(bus: MessageBus) -> tuple[Objects, str]:
-    """The properties of each workspace of the service on `bus`, by object, and the service's
-    unique name. No service is started for it. Raises Failed."""
-    answer = await call(
-        bus,
-        Message(
-            SERVICE,
-            MANAGER_PATH,
-            OBJECT_MANAGER.name,
-            "GetManagedObjects",
-            flags=MessageFlag.NO_AUTOSTART,
-        ),
-    )
-    if answer.signature != "a{oa{sa{sv}}}":
-        raise Failed(f"GetManagedObjects gave '{answer.signature}'")
-    found = {
-        path: {name: one.value for name, one in interfaces[WORKSPACE.name].items()}
-        for path, interfaces in answer.body[0].items()
-        if WORKSPACE.name in interfaces
-    }
-    return found, str(answer.sender)
-
-
-async def act(bus: MessageBus, path: str, method: str) -> None:
-    """A method of Workspace1 without arguments. Raises Failed."""
-    flags = MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION
-    message = Message(SERVICE, path, WORKSPACE.name, method, flags=flags)
-    await call(bus, message, _PATIENCE_WITH_A_PERSON)
-
-
-async def call(bus: MessageBus, message: Message, patience: float = _PATIENCE) -> Message:
-    """Its answer. Raises Failed."""
-    try:
-        async with asyncio.timeout(patience):  # wait_for of Python 3.11 may lose a cancellation
-            answer = await bus.call(message)
-    except TimeoutError as err:
-        raise Failed(f"no answer within {patience:.0f} s") from err
-    except (DBusError, EOFError, OSError) as err:
-        raise Failed("the connection to the bus was lost", absent=True) from err
-    if answer is None:
-        raise Failed("no answer")
-    if answer.message_type is MessageType.ERROR:
-        said = answer.body[0] if answer.body else answer.error_name
-        raise Failed(printable(str(said)), absent=answer.error_name in _ABSENT)
-    return answer
-
-
 class Agent:
-    """For one event loop. `bus`: the session's, connected."""
+    """For one event loop. `bus`: the session's, connected. `menu`: of the same user."""
 
-    def __init__(self, bus: MessageBus, user: str) -> None:
+    def __init__(self, bus: MessageBus, user: str, menu: Menu) -> None:
         self._bus = bus
         self._user = user
+        self._menu = menu
         self._board = Board()
         self._services: dict[str, MessageBus] = {}  # where each is reached
         self._heard: deque[Message] = deque()  # of the notification server, in order
@@ -136,6 +69,7 @@ class Agent:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._show_all())
+                group.create_task(self._menu.run())
                 group.create_task(self._follow_own())
                 group.create_task(self._follow_system(system))
                 await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
@@ -208,6 +142,7 @@ class Agent:
             pause = _PAUSE
             self._board.tell(name, _asked(found, self._user))
             self._changed.set()
+            self._menu.tell(name, bus, found)
 
     # notifications
 
@@ -249,7 +184,7 @@ class Agent:
     async def _settle(self) -> None:
         """Make what is seen what is to be seen. Raises Failed."""
         for number in self._board.to_close():
-            await self._close(number, _PATIENCE)
+            await self._close(number, PATIENCE)
         if self._board.is_empty:
             return
         if self._can is None:
@@ -270,7 +205,7 @@ class Agent:
             log.debug("notification %s: %s", number, err)
 
     async def _call(
-        self, member: str, signature: str, body: list[Any], patience: float = _PATIENCE
+        self, member: str, signature: str, body: list[Any], patience: float = PATIENCE
     ) -> Message:
         message = Message(*_NOTIFICATIONS, member, signature=signature, body=body)
         return await call(self._bus, message, patience)
@@ -337,7 +272,7 @@ def _changes_something(message: Message) -> bool:
         case OBJECT_MANAGER.name, _, _:
             return True
         case PROPERTIES.name, "PropertiesChanged", [WORKSPACE.name, dict(changed), *_]:
-            return not RELEVANT.isdisjoint(changed)
+            return not _RELEVANT.isdisjoint(changed)
     return False
 
 
