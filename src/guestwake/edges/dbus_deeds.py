@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from guestwake.application import Application
-from guestwake.applications import Applications
 from guestwake.applications import Applications, process_of
 from guestwake.edges import report_json, report_text
 from guestwake.edges.changing import changed
@@ -236,10 +235,6 @@ def _close(desk: Desk, workspace: Workspace, opened: int) -> Body:
 def _check_opener(desk: Desk, workspace: Workspace, opened: int) -> None:
     if desk.caller != 0 and not desk.applications.is_of(workspace, opened, desk.caller):
         raise Refused(DENIED, "Another user has it open: only they and root may do this.")
-
-
-def _icon(desk: Desk, workspace: Workspace, application: str) -> Body:
-    return [Applications(desk.application).icon(workspace, application) or b""]
 
 
 def _window(window: Opening | None) -> Body:
