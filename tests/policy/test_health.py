@@ -388,7 +388,7 @@ CASES: tuple[Case, ...] = (
     (workspace(windows=WindowsSeen()), "windows", O, "No window of it has passed", None),
     (WELL, "windows", O, "9 of its last 10 windows", None),
     (
-        *(vm(autostarts=Autostart.ALWAYS), "autostart", W, "starts it with the host"),
+        *(vm(autostarts=Autostart.ALWAYS), "autostart", W, "starts it by itself"),
         "virsh --connect 'qemu:///system' autostart --disable 'web 1'",
     ),
     (

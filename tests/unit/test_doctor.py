@@ -68,7 +68,7 @@ def test_each_line_says_what_is_so_and_what_mends_it(world: CommandWorld) -> Non
     lines = world.out.splitlines()
     at = lines.index("'web01'")
     assert lines[at + 1] == (
-        "  !   libvirt starts it with the host (autostart): it then runs before its window, and is "
+        "  !   libvirt starts it by itself (autostart): it then runs before its window, and is "
         "only watched, never put back."
     )
     assert lines[at + 2] == ("          virsh --connect 'qemu:///system' autostart --disable web01")

@@ -75,8 +75,8 @@ def names(world: CommandWorld) -> list[str]:
 def test_the_first_hour_of_a_new_user(world: CommandWorld) -> None:
     person = Person(world, "1, web01", "03:00", "60", "y")
     assert interactive(world, person) == Exit.DONE
-    assert "1  db  (off)" in person.shown
-    assert "3  web01  (hibernated)" in person.shown
+    assert "1  db  (off; new)" in person.shown
+    assert "3  web01  (hibernated; new)" in person.shown
     assert "This would be done" in person.shown
     assert "GuestUpdateTime=03:00, GuestUpdateDuration=60" in person.shown
     assert "its next windows: " in person.shown
@@ -195,6 +195,15 @@ def test_a_second_time_changes_only_what_is_asked(world: CommandWorld) -> None:
     assert world.run("setup", "--vm", "web01", "--yes") == Exit.DONE
     assert names(world) == ["db", "web01"]
     assert settings(world) == before.replace("03:00", "05:00")
+
+
+def test_what_is_there_already_is_shown(world: CommandWorld) -> None:
+    assert world.run("setup") == Exit.DONE
+    assert "Nothing was asked for: 'guestwake setup --vm NAME'" in world.out
+    world.run("setup", "--vm", "db", "--time", "03:00", "--yes")
+    world.run("setup")
+    assert "1  db  (off; looked after already, next window " in world.out
+    assert "2  old one  (off; new)" in world.out
 
 
 @pytest.mark.parametrize(

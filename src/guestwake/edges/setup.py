@@ -90,8 +90,9 @@ def _wish(
     person: Answers | None,
 ) -> Wish:
     vms = tuple(arguments.vms)
-    if not vms and person is not None:
-        vms = _which(candidates, uri, person)
+    if not vms and not arguments.json:
+        _say_what_there_is(candidates, uri, setup)
+        vms = _which(candidates, person) if candidates and person is not None else ()
     given = dict(_given(arguments))
     if given and not vms:
         raise UsageError("say for which VMs that is: --vm NAME.")
@@ -111,19 +112,30 @@ def _given(arguments: Namespace) -> Iterator[tuple[str, str]]:
         yield _WAKE_HOST, "1"
 
 
-def _which(candidates: Sequence[Candidate], uri: str, person: Answers) -> tuple[str, ...]:
-    """Names or UUIDs; none: leave it at what there is."""
+def _say_what_there_is(candidates: Sequence[Candidate], uri: str, setup: Setup) -> None:
     if not candidates:
         say(
             f"{printable(uri)} has no VM yet. Make one, such as with virt-manager; then call again."
         )
-        return ()
+        return
     say(f"The VMs of {printable(uri)}:")
+    there = setup.plan(Wish(uri, user_name()), [each for each in candidates if each.is_workspace])
+    windows = {each.vm.uuid: _next_window(each) for each in there.vms}
     for number, each in enumerate(candidates, 1):
-        known = ", looked after already" if each.is_workspace else ""
-        say(f"  {number}  {printable(each.vm.name)}  ({_power(each.power)}{known})")
+        known = f"looked after already, {windows[each.vm.uuid]}" if each.is_workspace else "new"
+        say(f"  {number}  {printable(each.vm.name)}  ({_power(each.power)}; {known})")
+
+
+def _next_window(planned: PlannedVm) -> str:
+    if not planned.windows:
+        return "without windows"
+    return f"next window {local(planned.windows[0].opens, ZoneInfo(planned.zone))}"
+
+
+def _which(candidates: Sequence[Candidate], person: Answers) -> tuple[str, ...]:
+    """Names or UUIDs; none: leave it at what there is."""
     while True:
-        said = person("Which of them shall Guestwake look after? Numbers or names, or 'all': ")
+        said = person("Which of them shall Guestwake look after? Numbers, names, or 'all': ")
         try:
             return _numbered(candidates, said)
         except LookupError as err:
@@ -196,7 +208,11 @@ def _named(candidates: Sequence[Candidate], names: Sequence[str]) -> list[Candid
 
 def _shown(plan: Plan) -> Iterator[str]:
     if plan.is_empty:
-        yield "All of that is so already; there is nothing to do."
+        yield (
+            "All of that is so already; there is nothing to do."
+            if plan.vms
+            else "Nothing was asked for: 'guestwake setup --vm NAME' has it look after that VM."
+        )
         return
     whom = "the VMs of this host" if plan.wish.owner is None else f"the VMs of {plan.wish.owner}"
     yield f"This would be done, for {printable(whom)}:"

@@ -227,8 +227,8 @@ def autostart(seen: Seen, workspace: WorkspaceSeen) -> Iterator[Says]:
     match workspace.vm.autostarts if workspace.vm else None:
         case Autostart.ALWAYS:
             yield warning(
-                "libvirt starts it with the host (autostart): it then runs before its window, and "
-                "is only watched, never put back.",
+                "libvirt starts it by itself (autostart): it then runs before its window, and is "
+                "only watched, never put back.",
                 f"virsh --connect '{workspace.uri}' autostart --disable {workspace.word}",
             )
         case Autostart.ONCE:
