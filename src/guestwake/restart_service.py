@@ -306,12 +306,12 @@ class RestartService:
         mark = case.journal.restart_mark(case.workspace.uuid)
         if mark is None:
             return self._hear(case)
-        match self._said(case, mark):
-            case Say.NOTHING:
-                return LOOK_AGAIN
-            case Say.TRY:
-                self._start(case)
-        return LOOK_SOON
+        said = self._said(case, mark)
+        if said is Say.TRY:
+            self._start(case)
+            return LOOK_SOON
+        case.known.starts = 0  # what was tried has been answered: the next try is another
+        return LOOK_AGAIN if said is Say.NOTHING else LOOK_SOON
 
     def _prompt_in_run(self, case: _Case) -> None:
         """Its manager is at work: who uses it meanwhile is asked all the same, and what they agree

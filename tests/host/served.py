@@ -8,6 +8,7 @@ from typing import Any
 from lab.guests import Guest
 from lab.host import Host
 
+PATIENCE = 400  # seconds: a guest boots in twenty on a quiet machine
 NO_WINDOWS = ("guest_update_duration = 0",)
 
 

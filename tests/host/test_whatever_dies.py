@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from served import (
+    PATIENCE,
     history,
     is_restart_required,
     looked_after,
@@ -46,7 +47,7 @@ def awake(host: Host, seconds: float) -> Guest:
 
 def goes_on(host: Host, guest: Guest) -> None:
     """With its VM awake, until it is stopped; the window is longer than anybody waits."""
-    host.wait_until(lambda: guest.state() == "running")
+    host.wait_until(lambda: guest.state() == "running", seconds=PATIENCE)
     host.wait_until(lambda: phase(host, guest) == "holding")
     assert is_active(host, "guestwake.service")
     host.run("systemctl", "stop", run_unit(guest))
@@ -61,10 +62,12 @@ def test_every_part_is_killed_in_every_phase_of_a_restart_at_logon(lab_host: Hos
     for at in ("waking", "holding"):
         kill_every_part(lab_host, guest, at)
     # Before the guest has heard of it, that would cost TaskTimeout: nobody can tell whether it has.
-    lab_host.wait_until(lambda: "reboot: Restarting" in guest.console.read_text(errors="replace"))
+    lab_host.wait_until(
+        lambda: "reboot: Restarting" in guest.console.read_text(errors="replace"), seconds=PATIENCE
+    )
     for at in ("restarting", "restoring"):
         kill_every_part(lab_host, guest, at)
-    lab_host.wait_until(lambda: len(outcomes(lab_host, guest)) == 2)
+    lab_host.wait_until(lambda: len(outcomes(lab_host, guest)) == 2, seconds=PATIENCE)
     assert outcomes(lab_host, guest)[-1] == "put-back"
     assert history(lab_host, guest)[-1]["restarts"] == 1
     assert not is_restart_required(lab_host, guest)
@@ -78,7 +81,7 @@ def test_every_part_is_killed_in_every_phase_of_a_restart_at_logon(lab_host: Hos
 
 def kill_every_part(host: Host, guest: Guest, at: str) -> None:
     parts = ["guestwake.service", run_unit(guest), "libvirtd.service", "dbus.service"]
-    host.run("sh", "-ec", KILLS, "kills", SEES, guest.uuid, at, *parts)
+    host.run("sh", "-ec", KILLS, "kills", SEES, guest.uuid, at, *parts, timeout=PATIENCE)
 
 
 def test_the_host_shuts_down_in_the_middle_and_the_run_goes_on_afterwards(lab_host: Host) -> None:
@@ -101,7 +104,7 @@ def test_the_host_dies_in_the_middle_and_the_run_goes_on_afterwards(lab_host: Ho
 def test_the_host_sleeps_over_the_end(lab_host: Host) -> None:
     guest = awake(lab_host, 8)
     lab_host.sleep_and_resume(8)
-    lab_host.wait_until(lambda: outcomes(lab_host, guest) == ["put-back"])
+    lab_host.wait_until(lambda: outcomes(lab_host, guest) == ["put-back"], seconds=PATIENCE)
     assert guest.state() == "saved"
 
 
