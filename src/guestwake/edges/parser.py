@@ -83,7 +83,8 @@ def parser_of(only: str | None = None) -> Parser:
         prog="guestwake",
         description="Keeps virtual machines that mostly sleep up to date: wakes each at its hour, "
         "lets its own update clients work, and puts it back as it was.",
-        epilog="'guestwake COMMAND --help' tells more of each.",
+        epilog="New here? Call 'guestwake setup'. Is something wrong? Call 'guestwake doctor'. "
+        "'guestwake COMMAND --help' tells more of each command.",
     )
     _common(parser, None)
     parser.add_argument("--version", action="store_true", help="print the version and end")
@@ -458,19 +459,25 @@ COMMANDS = (
     Command(
         "workspace add",
         "look after a VM from now on",
-        "Takes a VM on. It must exist; what Guestwake can and cannot do with it is said. Only VMs "
-        "that were added are ever touched.",
+        "Has Guestwake look after a VM that exists already, and says what it can and cannot do "
+        "with it. Only VMs that were added are ever touched. 'guestwake setup' does this, and "
+        "chooses the hour too.",
         _add,
     ),
     Command(
         "workspace remove",
-        "do not look after it any more",
+        "stop looking after a VM",
         "Takes a workspace off. If Guestwake has woken its VM, that is put back first; where "
         "another process has its run, that one does it, and this command waits. The VM itself and "
         "its history stay.",
         _workspace,
     ),
-    Command("workspace list", "the workspaces", "Lists the workspaces.", _json),
+    Command(
+        "workspace list",
+        "the VMs that are looked after",
+        "Lists the workspaces: the VMs that Guestwake looks after.",
+        _json,
+    ),
     Command(
         "workspace channel add",
         "give its VM the channel of the Guest Update Service",
@@ -488,10 +495,10 @@ COMMANDS = (
     Command(
         "wake",
         "wake a VM, keep it awake for its updates, put it back",
-        "The Guest Update Manager: one wake run, from the opening to 'put back'. Called by a "
-        "person it is an extra run, or goes on with one that was interrupted. After a crash, or "
-        "kill -9, the same command goes on from the record. SIGTERM, SIGINT and SIGHUP put the VM "
-        "back by saving it.",
+        "The Guest Update Manager: wakes a VM, gives its update clients the time they need, and "
+        "puts it back as it was. Called by a person this is a run of its own, beside the windows. "
+        "After a crash, or kill -9, the same command goes on where that one was. Ctrl-C, or "
+        "SIGTERM or SIGHUP, puts the VM back at once, by saving it.",
         _wake,
     ),
     Command(
@@ -576,7 +583,8 @@ COMMANDS = (
         "status",
         "what is going on, and what needs attention",
         "Shows for each workspace what is going on now, its last and its next window, and loudly "
-        "what needs attention. It asks no hypervisor: what it tells is what was last recorded.",
+        "what needs attention. It asks no hypervisor: what it tells is what was last recorded. "
+        "'guestwake doctor' looks deeper.",
         _status,
     ),
     Command(
@@ -588,7 +596,13 @@ COMMANDS = (
         "It asks the hypervisor, and changes nothing. Ends with 14 if something is wrong.",
         _doctor,
     ),
-    Command("history", "the wake runs that are over", "Lists the last 50 wake runs.", _of_all),
+    Command(
+        "history",
+        "how the last runs went",
+        "Lists the last 50 wake runs that are over: how long each was awake, how it ended, and "
+        "what the guest says was installed in it.",
+        _of_all,
+    ),
     Command(
         "settings show",
         "each value and where it comes from",
@@ -656,7 +670,7 @@ COMMANDS = (
     ),
     Command(
         "service remove",
-        "undo that",
+        "take the service out of systemd again",
         "Ends the service and the runs that are under way, which put back first; removes the "
         "timers, and what 'guestwake service install' has written. Settings, workspaces and their "
         "history stay.",
@@ -664,7 +678,7 @@ COMMANDS = (
     ),
     Command(
         "completion",
-        "completion of commands for a shell",
+        "have a shell complete Guestwake's commands",
         "Prints a script for the shell named. For bash: guestwake completion bash > "
         "/etc/bash_completion.d/guestwake",
         _completion,

@@ -15,7 +15,7 @@ _shtab_guestwake_commands() {
     completion:'Prints a script for the shell named. For bash: guestwake completion bash > /etc/bash_completion.d/guestwake'
     doctor:'Checks all that must work together: the service and its timers, the hypervisor, the VM of each workspace and its guest, and whether anything else starts or stops it or keeps it from ever being updated. What is wrong comes first, each with the command that mends it. It asks the hypervisor, and changes nothing. Ends with 14 if something is wrong.'
     events:'Shows the catalogue of events, each with its cause and remedy; with --happened the last 100 that were recorded.'
-    history:'Lists the last 50 wake runs.'
+    history:'Lists the last 50 wake runs that are over: how long each was awake, how it ended, and what the guest says was installed in it.'
     hold:'Says that a VM is in use: if Guestwake woke it, it stays up until the hold ends. It wakes nothing.'
     open:'Starts the VM where need be, waits until its guest is ready, and shows the application in a window of this desktop, with the command that the settings name: DesktopCommand, LinuxApplicationCommand, WindowsApplicationCommand. The VM is in use until that window is closed, and CloseAction applies once nothing of it is open any more. Where updates need a restart it asks first, on a terminal.'
     pause:'Lets no window open until the time given, or until '"'"'guestwake resume'"'"'. A run that is under way goes on to its end.'
@@ -29,9 +29,9 @@ _shtab_guestwake_commands() {
     settings:'what counts, where it comes from, and what is wrong with it'
     setup:'Asks which VMs to look after, when and for how long, and shows what it would do: which workspaces, settings, timers and units it would write, and the next windows. Only when you agree does it do that. What is there already stays as it is, so that it may be called again. With --yes it asks nothing; without a terminal and without --yes it only shows, and ends with 21. As root it is for the VMs of the host, as an ordinary user for one'"'"'s own.'
     skip:'Leaves out the next window that has not begun. Saying it twice leaves out one window.'
-    status:'Shows for each workspace what is going on now, its last and its next window, and loudly what needs attention. It asks no hypervisor: what it tells is what was last recorded.'
+    status:'Shows for each workspace what is going on now, its last and its next window, and loudly what needs attention. It asks no hypervisor: what it tells is what was last recorded. '"'"'guestwake doctor'"'"' looks deeper.'
     unpublish:'The undo of '"'"'guestwake publish'"'"'. What is open stays open.'
-    wake:'The Guest Update Manager: one wake run, from the opening to '"'"'put back'"'"'. Called by a person it is an extra run, or goes on with one that was interrupted. After a crash, or kill -9, the same command goes on from the record. SIGTERM, SIGINT and SIGHUP put the VM back by saving it.'
+    wake:'The Guest Update Manager: wakes a VM, gives its update clients the time they need, and puts it back as it was. Called by a person this is a run of its own, beside the windows. After a crash, or kill -9, the same command goes on where that one was. Ctrl-C, or SIGTERM or SIGHUP, puts the VM back at once, by saving it.'
     workspace:'which VMs Guestwake looks after'
   )
   _describe 'guestwake commands' _commands
@@ -59,7 +59,7 @@ _shtab_guestwake_workspace_commands() {
   local _commands=(
     add:'Adds a virtio-serial port, named org.guestwake.update.0, to the definition of the VM, and to the VM itself where it runs and can be given one. A hibernated VM has it at its next boot: its saved image stays as it is. No other device of the VM is touched.'
     channel:'the way to the Guest Update Service inside a VM'"'"'s guest'
-    list:'Lists the workspaces.'
+    list:'Lists the workspaces: the VMs that Guestwake looks after.'
     remove:'Undoes '"'"'workspace channel add'"'"': removes the port of that name and nothing else.'
   )
   _describe 'guestwake workspace commands' _commands
