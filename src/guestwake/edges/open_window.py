@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ from guestwake.policy.limits import Limits
 from guestwake.workspaces import Workspace
 
 _ASK_AGAIN = 1.0  # seconds between two questions for an address
+_PATIENCE = 2.0  # seconds for a connection
+_PORTS = {"linux": 22, "windows": 3389}  # of ssh, of RDP
 _PLACE = r"\{([^{}]*)\}"
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
@@ -59,11 +62,13 @@ _PROGRAMS = {
 
 
 class Command(NamedTuple):
-    """`setting`: where it stands. `application`: what the guest is to run."""
+    """`setting`: where it stands. `application`: what the guest is to run. `port`: where the guest
+    answers once it has booted, None: nobody can tell."""
 
     setting: str
     words: tuple[str, ...]
     application: str
+    port: int | None = None
 
 
 def wanted(row: PublishedRow | None, limits: Limits) -> Command:
@@ -74,7 +79,9 @@ def wanted(row: PublishedRow | None, limits: Limits) -> Command:
         setting, template = "WindowsApplicationCommand", limits.windows_application_command
     else:
         setting, template = "LinuxApplicationCommand", limits.linux_application_command
-    return Command(setting, tuple(shlex.split(template)), row.command)
+    words = tuple(shlex.split(template))
+    names_one = any(re.match(r"-p|/port|.*\{address\}:", word) for word in words)
+    return Command(setting, words, row.command, None if names_one else _PORTS[row.how])
 
 
 def program_of(command: Command) -> str:
@@ -175,7 +182,20 @@ class Window:
                     )
                 tell(f"{name}: waits for its address")
                 clock.wait(_ASK_AGAIN)
+        while not self._answers(found) and not deadline.passed(clock.now()):
+            tell(f"{name}: waits until its guest answers at {found}")
+            clock.wait(_ASK_AGAIN)
         return found
+
+    def _answers(self, address: str) -> bool:
+        """A guest that boots has an address before anything in it listens there."""
+        if self.command.port is None:
+            return True
+        try:
+            socket.create_connection((address, self.command.port), _PATIENCE).close()
+        except OSError:
+            return False
+        return True
 
 
 def usable(addresses: frozenset[str]) -> str | None:
