@@ -24,7 +24,8 @@ RECIPE = Path(__file__).parent / "host_root"
 PACKAGES = (
     "systemd,systemd-sysv,dbus,dbus-user-session,polkitd,libpam-systemd,login,passwd,"
     "libvirt-daemon-system,libvirt-clients,qemu-system-x86,qemu-utils,"
-    "python3,python3-libvirt,python3-jeepney,python3-dbus-fast,python3-tabulate,python3-watchdog,"
+    "python3,python3-libvirt,python3-jeepney,python3-dbus-fast,python3-tabulate,python3-tomlkit,"
+    "python3-watchdog,"
     "iproute2,procps,util-linux,tzdata"
 )
 
