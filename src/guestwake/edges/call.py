@@ -148,7 +148,8 @@ _REMEDIES = {
     "not-allowed": "Call as root, or as a user whom libvirt lets change VMs (the group libvirt).",
     "vm-not-found": "'virsh --connect URI list --all' lists the VMs that there are.",
     "hypervisor-unreachable": (
-        "Is the URI right, and its daemon running (systemctl start libvirtd)?"
+        "Is the URI right, and its daemon running (systemctl start libvirtd)? 'guestwake doctor' "
+        "looks into it."
     ),
 }
 

@@ -72,7 +72,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         _refuse_unknown(words, parser)
         raise UsageError(f"'{left_over[0]}' is one argument too many.")
     if found.command is None and not found.version:
-        raise UsageError("a command is missing.")
+        raise UsageError("a command is missing; a new user begins with 'guestwake setup'.")
     return found
 
 

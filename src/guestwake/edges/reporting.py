@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _Found = TypeVar("_Found")
 
 _NO_WORKSPACE = (
-    "There is no workspace yet. 'guestwake workspace add NAME' adds the VM of that name."
+    "There is no workspace yet: 'guestwake setup' chooses VMs to look after, and their hour."
 )
 _NO_APPLICATION = (
     "No application is published. 'guestwake publish WORKSPACE APPLICATION' publishes one."
