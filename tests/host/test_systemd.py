@@ -134,7 +134,8 @@ def shown(host: Host, unit: str, name: str) -> str:
 
 def test_the_units_expose_little(lab_host: Host) -> None:
     lab_host.run("guestwake", "service", "install")
-    for unit in ("guestwake.service", SERVICE, "guestwake-timers@1.service"):
+    helpers = ("guestwake-timers@1.service", "guestwake-settings@1.service")
+    for unit in ("guestwake.service", SERVICE, *helpers):
         lab_host.run("systemd-analyze", "security", "--no-pager", "--threshold=30", unit)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
@@ -35,6 +36,7 @@ from jeepney import (  # type: ignore[import-untyped]  # it carries no types
 from jeepney.bus_messages import message_bus  # type: ignore[import-untyped]
 from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-untyped]
 
+from guestwake.application import Application
 from guestwake.edges.dbus_api import NameTaken
 from guestwake.edges.dbus_words import (
     MANAGER,
@@ -46,7 +48,9 @@ from guestwake.edges.dbus_words import (
     path_of,
     uuid_of,
 )
+from guestwake.hosts.memory import MemoryHost
 from guestwake.locks import held
+from guestwake.paths import Paths
 from guestwake.policy.restart import MarkedReason, RestartMark
 from guestwake.policy.run import Kind, Phase, Prior, WakeRun, Why
 from guestwake.policy.window import Opening
@@ -483,6 +487,23 @@ def test_without_polkit_settings_are_roots(world: DbusWorld) -> None:
     if ME == "root":
         assert _set(world, "", "Splay", "5", user=None).code == 0
         assert (world.paths.config / "guestwake.toml").read_text() == "splay = 5\n"
+
+
+def test_on_a_session_bus_a_setting_is_the_users_own(
+    bus: Bus, world: DbusWorld, tmp_path: Path
+) -> None:
+    folders = (tmp_path / name for name in ("etc", "state", "run"))
+    paths = Paths(*folders, os.geteuid(), user=ME, own_config=tmp_path / "own")
+    application = Application(paths, clock=world.clock, host=MemoryHost())
+    with application.journal():
+        pass  # begun
+    world.address, world.application = bus.address, application
+    world.serve(polkit=False, on_system_bus=False)
+    answer = world.call("SetSetting", "sss", "", "GuestUpdateTime", "3:30")
+    assert answer.code == 0, answer.error
+    assert (tmp_path / "own/guestwake.toml").read_text() == 'guest_update_time = "03:30"\n'
+    assert json.loads(answer.data[0])[0]["layer"] == "user"
+    assert not paths.config.exists()
 
 
 def test_a_polkit_that_hangs_delays_no_other_caller(world: DbusWorld) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -230,3 +230,71 @@ def test_a_wish_that_is_refused_says_why(home: Home, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(service.exported._guard, "check", refuse)
     assert home.run("pause", "web01") == Exit.HOST_REFUSED
     assert "polkit refuses it" in home.err
+
+
+# settings
+
+
+def own_file(home: Home) -> Path:
+    return home.paths.own_config / "guestwake.toml"  # type: ignore[operator]  # a user has one
+
+
+def test_a_users_settings_are_their_own(home: Home) -> None:
+    home.workspace("mine")
+    home.host.serve()
+    assert home.run("settings", "set", "Splay=1") == 0
+    assert home.run("settings", "set", "Splay=2", "--workspace", "mine") == 0
+    assert own_file(home).read_text() == "splay = 1\n\n[workspace.mine]\nsplay = 2\n"
+    assert f"Splay is 2 for 'mine' now: user, {own_file(home)}:4." in home.out
+    assert not home.host.paths.config.exists()
+
+
+def test_for_their_workspace_of_the_hosts_it_is_their_own_file_too(home: Home) -> None:
+    home.host.workspace("web01", owner="anna")
+    home.host.serve()
+    assert home.run("settings", "set", "Splay=2", "--workspace", "web01") == 0
+    assert own_file(home).read_text() == "[workspace.web01]\nsplay = 2\n"
+    assert not home.host.paths.config.exists()
+
+
+def test_the_host_writes_what_is_the_hosts(home: Home) -> None:
+    home.host.workspace("web01")
+    home.host.serve()
+    file = home.host.paths.config / "guestwake.toml"
+    assert home.run("settings", "set", "Splay=2", "MaxAwake=3", "--workspace", "web01") == 0
+    assert file.read_text() == "[workspace.web01]\nsplay = 2\nmax_awake = 3\n"
+    assert f"Splay is 2 for 'web01' now: machine, {file}:2." in home.out
+    assert "Undo: guestwake settings clear Splay MaxAwake --workspace web01" in home.out
+    assert home.run("settings", "clear", "Splay", "MaxAwake", "--workspace", "web01") == 0
+    assert home.run("settings", "set", "Splay=5", "--machine") == 0
+    assert file.read_text().strip() == "splay = 5"
+    assert "Undo: guestwake settings clear Splay --machine" in home.out
+    (found,) = home.json("settings", "clear", "Splay", "--machine")
+    assert (found["before"], found["value"], found["layer"]) == (5, 0, "default")
+    assert not own_file(home).exists()
+
+
+def test_nothing_is_asked_of_the_host_where_a_value_is_wrong(home: Home) -> None:
+    home.host.serve()
+    assert home.run("settings", "set", "Splay=5", "MaxAwake=x", "--machine") == Exit.USAGE
+    assert not home.host.paths.config.exists()
+
+
+def test_without_the_hosts_service_one_is_told_what_to_do(home: Home) -> None:
+    assert home.run("settings", "set", "Splay=5", "--machine") == Exit.HOST_REFUSED
+    assert "call as root" in home.err
+    assert home.run("settings", "set", "Splay=5", "--workspace", "web01") == Exit.NO_WORKSPACE
+    assert home.run("settings", "set", "Splay=5", "--policy") == Exit.SETTINGS
+    assert "call as root" in home.err
+    home.host.serve()
+    assert home.run("settings", "set", "Splay=5", "--workspace", "web01") == Exit.NO_WORKSPACE
+    assert not own_file(home).exists()
+
+
+def test_ones_own_settings_do_not_count_for_a_workspace_of_nobody(home: Home) -> None:
+    home.workspace("mine")
+    workspaces = home._build(home.paths).workspaces
+    workspaces.write(replace(workspaces.find("mine"), owner=None))
+    assert home.run("settings", "set", "Splay=5", "--workspace", "mine") == Exit.SETTINGS
+    assert "belongs to no user" in home.err
+    assert not own_file(home).exists()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from errands import listening
 
 from guestwake import errand
 from guestwake.errand import RefusedError
@@ -130,36 +127,12 @@ def test_it_follows_no_link_and_writes_no_file_of_others(paths: Paths, file: Pat
 # both ends
 
 
-@contextmanager
-def serving(path: Path, paths: Paths) -> Iterator[AskedWrites]:
-    """As systemd does, a connection after the other."""
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(path))
-        listening.listen()
-
-        def serve() -> None:
-            while True:
-                try:
-                    taken = listening.accept()[0]
-                except OSError:
-                    return
-                with taken:
-                    does = partial(settings_helper.do, paths=paths)
-                    answer = errand.answered(taken, does, NotWritten)
-                    taken.sendall(json.dumps(answer).encode() + b"\n")
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield AskedWrites(path)
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
-
-
 @pytest.fixture
 def asked(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AskedWrites]:
     monkeypatch.setattr(errand, "service_uid", os.geteuid)
-    with serving(tmp_path / "socket", paths) as made:
-        yield made
+    does = partial(settings_helper.do, paths=paths)
+    with listening(tmp_path / "socket", lambda taken: errand.answered(taken, does, NotWritten)):
+        yield AskedWrites(tmp_path / "socket")
 
 
 def test_what_is_asked_is_written(paths: Paths, file: Path, asked: AskedWrites) -> None:

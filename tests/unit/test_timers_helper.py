@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from errands import listening
 
 from guestwake import errand
 from guestwake.errand import REQUEST_BYTES_MAX
@@ -239,25 +240,8 @@ def test_another_user_is_told_by_the_kernel(deeds: RecordingDeeds) -> None:
 
 @contextmanager
 def serving(path: Path, deeds: Deeds) -> Iterator[AskedDeeds]:
-    """As systemd does, a connection after the other."""
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(path))
-        listening.listen()
-
-        def serve() -> None:
-            while True:
-                try:
-                    taken = listening.accept()[0]
-                except OSError:
-                    return
-                with taken:
-                    taken.sendall(line(answered(taken, deeds)))
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
+    with listening(path, lambda taken: answered(taken, deeds)):
         yield AskedDeeds(path)
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
 
 
 def test_what_is_asked_is_done(deeds: RecordingDeeds, tmp_path: Path) -> None:

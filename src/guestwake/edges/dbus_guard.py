@@ -161,8 +161,9 @@ class Polkit:
             )
         raise Refused(
             DENIED,
-            f"polkit refuses '{action}': call as root, or as the owner of the workspace, or ask "
-            "the administrator for a rule.",
+            f"polkit refuses '{action}': call as root, "
+            + ("" if action is Action.SETTINGS else "or as the owner of the workspace, ")
+            + "or ask the administrator for a rule.",
         )
 
     async def _ask(self, action: Action, request: Request) -> tuple[bool, bool] | None:

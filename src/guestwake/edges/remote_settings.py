@@ -10,6 +10,7 @@ from typing import Any
 from guestwake.edges.remote import (
     PATIENCE,
     PATIENCE_WITH_A_PERSON,
+    HostRefused,
     HostService,
     HostWorkspaces,
     host_service,
@@ -22,7 +23,11 @@ from guestwake.workspaces import Workspace
 def host_settings() -> Iterator[HostSettings | None]:
     """None: no service of the host's is there to change them."""
     with host_service(PATIENCE) as service:
-        yield None if service is None else HostSettings(service)
+        try:
+            found = HostSettings(service) if service else None
+        except HostRefused:
+            found = None
+        yield found
 
 
 class HostSettings:
@@ -30,9 +35,10 @@ class HostSettings:
 
     def __init__(self, service: HostService) -> None:
         self._service = service
+        self._workspaces = HostWorkspaces(service)
 
     def find(self, name_or_uuid: str) -> Workspace:
-        return HostWorkspaces(self._service).find(name_or_uuid)
+        return self._workspaces.find(name_or_uuid)
 
     def change(self, workspace: str, name: str, value: str | None) -> dict[str, Any]:
         """`workspace` empty: the general ones. `value` None: take it out. What was changed, as
