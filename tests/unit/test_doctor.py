@@ -29,7 +29,7 @@ from guestwake.hypervisors.api import (
     Unreachable,
 )
 from guestwake.hypervisors.memory import MemoryHypervisor
-from guestwake.policy import health_workspace
+from guestwake.policy import health, health_workspace
 from guestwake.policy.health import checkup
 from guestwake.policy.health_facts import Kvm, Level, Reach, Seen, VmSeen
 from guestwake.policy.words import Autostart, Drift, Power, Timer
@@ -360,3 +360,9 @@ def test_whoever_waits_is_told_for_what(monkeypatch: pytest.MonkeyPatch) -> None
     for _ in range(3):
         live.wait_for("qemu:///system")
     assert stream.getvalue() == "guestwake: waiting for qemu:///system\n"
+
+
+@pytest.mark.parametrize("check", [*health.OF_HOST, *health.OF_HYPERVISOR, *health.OF_WORKSPACE])
+def test_every_check_is_documented(check: str) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs/doctor.md"
+    assert f"`{check}`" in page.read_text(encoding="utf-8")
