@@ -69,7 +69,10 @@ asyncio.run(main())
 """
 
 
-def test_a_user_is_asked_in_their_session_and_puts_it_off(lab_host: Host) -> None:
+ICON = "<svg xmlns='http://www.w3.org/2000/svg'/>\n"
+
+
+def test_a_user_is_asked_in_their_session_and_has_a_menu(lab_host: Host) -> None:
     host = lab_host
     host.off_guest("büro", boots=False)
     host.run("guestwake", "workspace", "add", "büro", "--uri", "qemu:///system", "--owner", "anna")
@@ -90,6 +93,7 @@ def test_a_user_is_asked_in_their_session_and_puts_it_off(lab_host: Host) -> Non
     anna.run("systemctl", "--user", "kill", "-s", "USR1", "taken.service")
     host.wait_until(lambda: _told(host, "RestartPrompt") == "")
     assert len(_shown(host, taken)) == 2
+    _menu_follows(anna)
 
 
 def test_it_goes_with_the_graphical_session(lab_host: Host) -> None:
@@ -103,6 +107,47 @@ def test_it_goes_with_the_graphical_session(lab_host: Host) -> None:
     lab_host.wait_until(lambda: _state(anna) == "active")
     anna.run("systemctl", "--user", "stop", "lab-desktop.target")
     lab_host.wait_until(lambda: _state(anna) == "inactive")
+
+
+def _menu_follows(anna: Session) -> None:
+    """What is published of her workspace is in her menu, with its icon, until it is not."""
+    host, data = anna.host, f"/home/{anna.user}/.local/share"
+    menu = f"{data}/applications"
+    uuid = str(_told(host, "Uuid"))
+    host.put("/run/writer.svg", ICON)
+    title = ("--name", "Schreiber", "--guest", "linux", "--icon", "/run/writer.svg")
+    anna.run("guestwake", "publish", "büro", "writer", *title)
+    entry = f"{menu}/guestwake-{uuid}-writer.desktop"
+    host.wait_until(lambda: host.exists(entry))
+    said = host.read(entry)
+    shown = next(line for line in said.splitlines() if line.startswith("Icon="))
+    icon = shown.removeprefix("Icon=")
+    assert said == (
+        "[Desktop Entry]\n"
+        "Type=Application\n"
+        "Version=1.0\n"
+        "Name=Schreiber (büro)\n"
+        "Comment=In the virtual machine 'büro'\n"
+        f"Exec=/usr/bin/guestwake open {uuid} writer\n"
+        "TryExec=/usr/bin/guestwake\n"
+        f"Icon={icon}\n"
+        "Terminal=false\n"
+        "Categories=System;Emulator;\n"
+        f"X-Guestwake-Workspace={uuid}\n"
+        "X-Guestwake-Service=system\n"
+    )
+    assert icon.startswith(f"{data}/guestwake/icons/guestwake-{uuid}-writer-")
+    assert icon.endswith(".svg")
+    assert host.read(icon) == ICON
+    assert host.run("stat", "-c", "%U %a", entry, icon) == "anna 644\nanna 644\n"
+    host.put(f"{menu}/guestwake-{uuid}-mine.desktop", "[Desktop Entry]\n", owner="anna")
+    host.run("systemctl", "stop", "guestwake.service")
+    anna.run("systemctl", "--user", "restart", UNIT)
+    assert host.read(entry) == said
+    host.run("systemctl", "start", "guestwake.service")
+    anna.run("guestwake", "unpublish", "büro", "writer")
+    host.wait_until(lambda: not host.exists(entry) and not host.exists(icon))
+    assert host.run("ls", menu) == f"guestwake-{uuid}-mine.desktop\n"
 
 
 PING = ("org.freedesktop.DBus.Peer", "Ping")

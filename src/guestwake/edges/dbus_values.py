@@ -11,6 +11,7 @@ from datetime import datetime
 
 from guestwake.edges.report_text import standing
 from guestwake.edges.text import printable
+from guestwake.journal_applications import MenuRow
 from guestwake.journal_file import JournalError
 from guestwake.paths import Paths, PathsError
 from guestwake.policy.restart import MarkedReason, RestartMark
@@ -21,7 +22,8 @@ from guestwake.workspaces import WorkspaceError
 
 log = logging.getLogger(__name__)
 
-Value = str | int | bool | list[str] | list[tuple[str, str]] | list[tuple[str, int]]
+# A struct is a list: dbus-fast 1.84, which is Debian 12's, takes no tuple for one.
+Value = str | int | bool | list[str] | list[list[str]] | list[list[str | int]]
 Values = Mapping[str, Value]
 
 
@@ -61,8 +63,8 @@ def of(status: Status) -> Values:
         "Paused": status.paused_until is not None,
         "RestartPrompt": str(asked),
         "RestartAt": seconds(at),
-        "Applications": [(row.id, printable(row.name)) for row in status.menu],
-        "Icons": [(row.id, row.icon_bytes) for row in status.menu if row.icon_bytes],
+        "Applications": [[row.id, printable(row.name)] for row in status.menu],
+        "Icons": [_icon(row) for row in status.menu if row.icon_bytes],
     }
 
 
@@ -74,6 +76,10 @@ def _unicode(text: str) -> str:
 def seconds(at: datetime | None) -> int:
     """Since 1970-01-01 00:00 UTC; 0: never."""
     return 0 if at is None else max(0, int(at.timestamp()))
+
+
+def _icon(row: MenuRow) -> list[str | int]:
+    return [row.id, row.icon_bytes]
 
 
 def _reasons(mark: RestartMark | None) -> list[str]:
