@@ -18,7 +18,7 @@ from guestwake.settings import settings_helper
 from guestwake.settings.change import Whose, change, unwished, wished
 from guestwake.settings.settings_client import AskedWrites, writes_for
 from guestwake.settings.source import Layer
-from guestwake.settings.table import TimeOfDay
+from guestwake.settings.table import SETTINGS, CommandLine
 from guestwake.settings.toml_writer import NotWritten
 
 UUID = "6a1f3c52-9d1e-4a53-8a55-0c7f2a9b1d10"
@@ -97,19 +97,20 @@ def test_it_does_nothing_else(paths: Paths, file: Path, asked: Any) -> None:
     assert not file.exists()
 
 
-def test_what_is_free_text_is_roots_alone(
-    paths: Paths, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_free_text_is_roots_alone(paths: Paths, file: Path) -> None:
     """Such as a command that users run."""
 
-    monkeypatch.setattr(settings_helper, "_KINDS", (TimeOfDay,))
-    do(paths, SET)
-    before = file.read_text()
-    with pytest.raises(RefusedError, match="for root alone"):
-        do(paths, {"set": "CloseAction", "value": "shutdown", "workspace": None})
-    with pytest.raises(RefusedError, match="for root alone"):
-        do(paths, {"clear": "CloseAction", "workspace": None})
-    assert file.read_text() == before
+    for name in ("DesktopCommand", "LinuxApplicationCommand", "WindowsApplicationCommand"):
+        with pytest.raises(RefusedError, match="for root alone"):
+            do(paths, {"set": name, "value": "xterm", "workspace": None})
+        with pytest.raises(RefusedError, match="for root alone"):
+            do(paths, {"clear": name, "workspace": UUID})
+    assert not file.exists()
+
+
+def test_each_kind_of_value_was_thought_about() -> None:
+    kinds = {type(one.kind) for one in SETTINGS}
+    assert kinds - set(settings_helper.KINDS) == {CommandLine}
 
 
 def test_it_follows_no_link_and_writes_no_file_of_others(paths: Paths, file: Path) -> None:

@@ -35,7 +35,7 @@ from guestwake.settings.table import (
 from guestwake.settings.toml_edit import Edit, sections
 from guestwake.settings.toml_writer import NotWritten, TomlWriter
 
-_KINDS = (Number, Switch, Choice, TimeOfDay, Days, Zone)
+KINDS = (Number, Switch, Choice, TimeOfDay, Days, Zone)
 
 
 def main() -> int:
@@ -61,7 +61,7 @@ def do(asked: object, paths: Paths) -> None:
 def _known(name: str, rest: dict[object, object]) -> Setting:
     if rest or name not in BY_NAME:
         raise RefusedError("not a setting, or more than one asks for")
-    if not isinstance(BY_NAME[name].kind, _KINDS):
+    if not isinstance(BY_NAME[name].kind, KINDS):
         raise RefusedError(f"{name} is for root alone")
     return BY_NAME[name]
 
