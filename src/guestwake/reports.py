@@ -124,8 +124,7 @@ class Past(NamedTuple):
 
 
 class Application(NamedTuple):
-    """One that is published. `opened`: since when it has been open, the longest first; whether
-    whoever has it open still lives, the next manager finds out."""
+    """One that is published. `opened`: since when it has been open, the longest first."""
 
     workspace: str
     row: PublishedRow
@@ -230,7 +229,7 @@ class Reports:
                 Application(workspace.name, row, _since(row, opened), zone)
                 for workspace in self.chosen(name)
                 for zone in [self._schedule(workspace, self.resolved(workspace)).zone]
-                for opened in [journal.opened(workspace.uuid)]
+                for opened in [_opened(journal, workspace)]
                 for row in journal.published(workspace.uuid)
             ]
 
@@ -296,7 +295,7 @@ class Reports:
             restart_mark=mark,
             prompt=_prompt(workspace, mark, journal, limits, now) if mark else None,
             menu=tuple(journal.menu(workspace.uuid)),
-            opened=tuple(journal.opened(workspace.uuid)),
+            opened=_opened(journal, workspace),
         )
 
     def _open_run(self, workspace: Workspace, run: Glance, now: Now) -> OpenRun:
@@ -346,6 +345,16 @@ def _prompt(
 
     say, at = shown(mark, journal.prompt(workspace.uuid), limits, now)
     return None if say is Say.NOTHING else (say, at.wall if at else None)
+
+
+def _opened(journal: Journal, workspace: Workspace) -> tuple[OpenedRow, ...]:
+    """What a process that died had open is open no more, though it stays on record for a while."""
+    rows = journal.opened(workspace.uuid)
+    if not rows:
+        return ()
+    from guestwake.hosts.processes import is_alive
+
+    return tuple(row for row in rows if any(map(is_alive, row.processes)))
 
 
 def _since(row: PublishedRow, opened: Iterable[OpenedRow]) -> tuple[datetime, ...]:

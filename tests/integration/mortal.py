@@ -2,7 +2,7 @@
 
     python mortal.py --dies "after start" -- wake web01 --duration 0.05
 
-`--use-ended S` stands for the ten minutes after which a VM that was lent counts as no longer
+`--use-ended S` stands for the minutes after which a VM that was lent counts as no longer
 used. `--dies STEP` is kill -9 by its own hand, at the first time that the step is reached;
 `STEPS` and `IN_MEMORY` are those that there are. Arguments after `--` are the command's own.
 """
@@ -114,7 +114,7 @@ def run() -> int:
     parser.add_argument("command", nargs="+")
     given = parser.parse_args()
     if given.use_ended is not None:
-        close.USE_ENDED_FOR = timedelta(seconds=given.use_ended)
+        close.USE_ENDED_FOR = close.CLOSED_FOR = timedelta(seconds=given.use_ended)
     fate = Fate(given.dies)
     application.Journal = mortal_journal(fate)  # type: ignore[attr-defined]
 
