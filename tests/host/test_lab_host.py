@@ -1,4 +1,4 @@
-"""The lab's host itself: what the other tests here build on."""
+"""The lab's host itself: what the other tests here build on. `full`: what those show as well."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def test_a_command_that_fails_says_so(lab_host: Host) -> None:
     assert lab_host.run("id", "-un", user="anna") == "anna\n"
 
 
+@pytest.mark.full
 def test_a_timer_fires_at_its_second(lab_host: Host) -> None:
     at = (datetime.now(UTC) + timedelta(seconds=3)).replace(microsecond=0)
     instant = f"{at:%Y-%m-%d %H:%M:%S} UTC"
@@ -71,6 +72,7 @@ def test_a_session_comes_and_goes(lab_host: Host, kind: str, told: dict[str, str
     assert lab_host.sessions() == []
 
 
+@pytest.mark.full
 def test_polkit_tells_who_sits_at_the_host(lab_host: Host) -> None:
     # Allowed to whoever is active at the host; others are asked for a password.
     asks = 'pkcheck --action-id org.freedesktop.login1.reboot --process "$$"'
@@ -80,6 +82,7 @@ def test_polkit_tells_who_sits_at_the_host(lab_host: Host) -> None:
         there.run("sh", "-c", asks)
 
 
+@pytest.mark.full
 def test_a_user_has_a_manager_and_a_bus(lab_host: Host) -> None:
     lab_host.logon("anna", "graphical")
     assert lab_host.run("systemctl", "--user", "is-system-running", "--wait", user="anna")
@@ -116,6 +119,7 @@ def test_nothing_in_it_runs_while_it_sleeps(lab_host: Host) -> None:
     lab_host.wait_until(lambda: len(lab_host.read("/run/count")) - before >= 20)
 
 
+@pytest.mark.full
 def test_the_disk_outlives_a_restart_and_a_power_cut(lab_host: Host) -> None:
     guest = lab_host.hibernated_guest("web01")
     lab_host.put("/var/lib/kept", "all of it\n")
@@ -143,6 +147,7 @@ def test_a_new_host_knows_nothing_of_the_old_one(lab_host: Host) -> None:
     assert lab_host.guests.virsh("list", "--all", "--name") == ""
 
 
+@pytest.mark.full
 def test_the_network_goes_and_comes(lab_host: Host) -> None:
     lab_host.lose_network()
     assert "default" not in lab_host.run("ip", "route")
@@ -150,6 +155,7 @@ def test_the_network_goes_and_comes(lab_host: Host) -> None:
     assert "default" in lab_host.run("ip", "route")
 
 
+@pytest.mark.full
 def test_the_power_goes_and_comes(lab_host: Host) -> None:
     if not lab_host.exists("/sys/class/power_supply"):
         pytest.skip("a kernel without power supplies")
@@ -221,6 +227,7 @@ def processes_in(namespace: str) -> list[str]:
     return found
 
 
+@pytest.mark.full
 def test_a_vm_is_woken_and_put_back_by_the_product(lab_host: Host) -> None:
     lab_host.put("/etc/guestwake/guestwake.toml", SETTINGS)
     guest = lab_host.hibernated_guest("web01")
@@ -234,6 +241,7 @@ def test_a_vm_is_woken_and_put_back_by_the_product(lab_host: Host) -> None:
     assert row["why"] == "put-back"
 
 
+@pytest.mark.full
 def test_a_vm_is_looked_into(lab_host: Host) -> None:
     guest = lab_host.hibernated_guest("web01")
     guest.start()

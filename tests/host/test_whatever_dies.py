@@ -102,8 +102,8 @@ def test_the_host_dies_in_the_middle_and_the_run_goes_on_afterwards(lab_host: Ho
 
 
 def test_the_host_sleeps_over_the_end(lab_host: Host) -> None:
-    guest = awake(lab_host, 8)
-    lab_host.sleep_and_resume(8)
+    guest = awake(lab_host, 10)
+    lab_host.sleep_and_resume(10)
     lab_host.wait_until(lambda: outcomes(lab_host, guest) == ["put-back"], seconds=PATIENCE)
     assert guest.state() == "saved"
 
