@@ -35,7 +35,7 @@ from guestwake.journal_file import JournalError
 from guestwake.locks import AlreadyRunning
 from guestwake.paths import Paths
 from guestwake.policy.window import openings
-from guestwake.policy.words import HostFacts, Now, Power, Verb
+from guestwake.policy.words import HostFacts, Logon, Now, Power, Verb
 from guestwake.update_manager import Ended
 from guestwake.workspaces import WorkspaceError
 
@@ -217,6 +217,14 @@ class SimulatedHost(MemoryHost):
             memory_available=self._world.memory_left(),
             disk_available=None if image_folder is None else self._world.disk_left(),
         )
+
+    def logons(self) -> tuple[Logon, ...] | None:
+        """Those of this boot of the host."""
+        there = super().logons()
+        return there and tuple(one for one in there if one.session == self._world.now().boot_id)
+
+    def is_alive(self, process: str) -> bool:
+        return super().is_alive(process) and process.startswith(f"{self._world.now().boot_id}/")
 
 
 @dataclass(order=True)
