@@ -55,11 +55,11 @@ busctl monitor --match "type='signal',sender='org.guestwake.Manager1'"
 ```
 
 With `--user` after `busctl` it is the user's own service. The command line goes the same way: for
-an ordinary user `guestwake status`, `plan`, `history` and `events --happened` tell of the host's
-workspaces beside the user's own, and `hold`, `skip`, `pause`, `resume`, `wake`, `restart`,
-`postpone`, `settings set` and `settings clear` reach a workspace of the host's when the user has
-none of that name. Where no service runs, or it says nothing for a second, the command line goes
-without.
+an ordinary user `guestwake status`, `plan`, `history`, `applications` and `events --happened` tell
+of the host's workspaces beside the user's own, and `hold`, `skip`, `pause`, `resume`, `wake`,
+`restart`, `postpone`, `publish`, `unpublish`, `open`, `settings set` and `settings clear` reach a
+workspace of the host's when the user has none of that name. Where no service runs, or it says
+nothing for a second, the command line goes without.
 
 ## Who may do what
 
@@ -75,6 +75,11 @@ polkit says of these actions, whose defaults are in `/usr/share/polkit-1/actions
 
 - The owner of a workspace is the host user it was added for (`workspace add --owner`). The bus
   tells who calls; where they sit makes no difference, so it works over ssh and in cron.
+- With MultiUserEnabled 1 in its settings, every user who is logged on may open a workspace's
+  applications, and close their own, as its owner may (`Open`, `Show`, `Close`). With 0, `Wake`,
+  `Release`, `RestartNow` and these are refused to all but root while another user, its owner, is
+  logged on, whatever polkit would say.
+- A process that is named must be the caller's user's, and what is open is closed by who opened it.
 - A password is asked for by the agent of the caller's desktop, only where the call allows it
   (`busctl --allow-interactive-authorization=yes`, the default there and in `guestwake`), and counts
   for a few minutes. The call waits for two; without it the error is `NeedsAuthentication`.
