@@ -38,7 +38,7 @@ from guestwake.policy.health_facts import (
     WindowsSeen,
     WorkspaceSeen,
 )
-from guestwake.policy.health_words import SOCKET, UNIT
+from guestwake.policy.health_words import SETTINGS_SOCKET, SOCKET, UNIT
 from guestwake.policy.schedule import timer
 from guestwake.policy.wake import MISSED
 from guestwake.policy.window import openings
@@ -218,7 +218,7 @@ class Doctor:
         scheduler = SystemdScheduler(manager)
         return ServiceSeen(
             systemd_runs=True,
-            units=_units(manager.options, UNIT, SOCKET),
+            units=_units(manager.options, UNIT, SOCKET, SETTINGS_SOCKET),
             on_bus=_on_bus(bus_address(self._application)),
             why_no_timers=scheduler.why_not(),
             why_no_wake=scheduler.why_no_wake(),

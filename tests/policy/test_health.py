@@ -49,7 +49,11 @@ URI = "qemu:///system"
 RUNS = UnitSeen(is_there=True, active="active", enabled="enabled")
 SERVICE = ServiceSeen(
     systemd_runs=True,
-    units={"guestwake.service": RUNS, "guestwake-timers.socket": RUNS},
+    units={
+        "guestwake.service": RUNS,
+        "guestwake-timers.socket": RUNS,
+        "guestwake-settings.socket": RUNS,
+    },
     on_bus=True,
 )
 HOST = HostSeen(
@@ -172,7 +176,12 @@ CASES: tuple[Case, ...] = (
     ),
     (WELL, "service", O, "guestwake.service runs", None),
     (
-        *(unit("guestwake-timers.socket", active="failed"), "timers-helper", P, "does not run"),
+        *(
+            unit("guestwake-timers.socket", active="failed"),
+            "helpers",
+            P,
+            "no timer can be written",
+        ),
         "systemctl enable --now guestwake-timers.socket",
     ),
     (service(on_bus=None), "bus", U, "cannot be told", None),

@@ -23,7 +23,7 @@ OfWorkspace = Callable[[Seen, WorkspaceSeen], Iterable[Says]]
 OF_HOST: dict[str, OfHost] = {
     "answers": host.answers,
     "service": host.service,
-    "timers-helper": host.timers_helper,
+    "helpers": host.helpers,
     "bus": host.bus,
     "lingering": host.lingering,
     "state-folder": host.state_folder,

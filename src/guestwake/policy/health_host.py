@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from guestwake.policy.health_facts import Seen, UnitSeen, WorkspaceSeen
+from guestwake.policy.health_facts import Seen, WorkspaceSeen
 from guestwake.policy.health_words import (
+    SETTINGS_SOCKET,
     SOCKET,
     UNIT,
     Says,
@@ -49,33 +50,32 @@ def service(seen: Seen) -> Iterator[Says]:
     elif stands.units is None:
         yield unknown("systemd does not tell whether the service runs.")
     else:
-        yield _of_unit(seen, stands.units.get(UNIT), UNIT)
+        yield _of_unit(seen, UNIT, "no window opens by itself")
 
 
-def timers_helper(seen: Seen) -> Iterator[Says]:
-    """The host's alone: what writes timers as root."""
-    host, stands = seen.host, seen.host.service
-    if host.user is not None or stands is None or not (stands.units or {}).get(UNIT):
+def helpers(seen: Seen) -> Iterator[Says]:
+    """The host's alone: the small parts that are root, each behind a socket."""
+    stands = seen.host.service
+    unit = (stands.units or {}).get(UNIT) if stands else None
+    if seen.host.user is not None or unit is None or not unit.is_there:
         return
-    unit = (stands.units or {}).get(SOCKET)
-    if (stands.units or {})[UNIT].is_there:
-        yield _of_unit(seen, unit, SOCKET)
+    yield _of_unit(seen, SOCKET, "no timer can be written")
+    yield _of_unit(seen, SETTINGS_SOCKET, "settings cannot be changed over D-Bus")
 
 
-def _of_unit(seen: Seen, unit: UnitSeen | None, name: str) -> Says:
-    host = seen.host
+def _of_unit(seen: Seen, name: str, harm: str) -> Says:
+    host, stands = seen.host, seen.host.service
+    unit = (stands.units or {}).get(name) if stands else None
     if unit is None or not unit.is_there:
-        return problem(
-            f"{name} is not installed: no window opens by itself.", "guestwake service install"
-        )
+        return problem(f"{name} is not installed: {harm}.", "guestwake service install")
     if unit.enabled.startswith("masked"):
         return problem(
-            f"{name} is masked: no window opens by itself.",
+            f"{name} is masked: {harm}.",
             systemctl(host, f"unmask {name} && {systemctl(host, f'enable --now {name}')}"),
         )
     if unit.active not in ("active", "activating", "reloading"):
         return problem(
-            f"{name} does not run (it is {unit.active or 'unknown'}).",
+            f"{name} does not run (it is {unit.active or 'unknown'}): {harm}.",
             systemctl(host, f"enable --now {name}"),
         )
     if unit.enabled == "disabled":

@@ -8,6 +8,7 @@ from guestwake.policy.health_facts import HostSeen, Level, WorkspaceSeen
 
 UNIT = "guestwake.service"
 SOCKET = "guestwake-timers.socket"
+SETTINGS_SOCKET = "guestwake-settings.socket"
 
 
 class Says(NamedTuple):
