@@ -128,6 +128,7 @@ class Application:
         self._open_hypervisor = open_hypervisor or _open_hypervisor
         self._parser = parser
         self._reader: ReaderProcess | None = None
+        self._layers: dict[str | None, Layers] = {}
         self.told_to_stop = False
 
     # parts
@@ -200,9 +201,16 @@ class Application:
             journal.note(JOURNAL_SET_ASIDE.id, self.clock.now().wall, str(name))
             return journal
 
-    def resolved(self, workspace: Workspace, layers: Layers | None = None) -> Resolved:
-        layers = layers or load(self.paths, workspace.owner)
-        return resolve(layers, (workspace.name, workspace.uuid))
+    def layers(self, owner: str | None) -> Layers:
+        """What the settings files say for that owner. They are read again only where one has
+        changed; the same object says that none has."""
+        layers = self._layers.get(owner)
+        if layers is None or layers.changed():
+            layers = self._layers[owner] = load(self.paths, owner)
+        return layers
+
+    def resolved(self, workspace: Workspace) -> Resolved:
+        return resolve(self.layers(workspace.owner), (workspace.name, workspace.uuid))
 
     def settings(self, workspace: Workspace, limits: Limits) -> Settings:
         return Settings(limits, schedule_of(limits, workspace.uuid, host_zone()))
@@ -485,18 +493,19 @@ class Application:
 
 
 class _Desk:
-    """What the loop asks at each pass; files are read again only where they have changed."""
+    """What the loop asks at each pass."""
 
     def __init__(self, application: Application, workspace: Workspace, progress: Progress) -> None:
         self._application = application
         self._workspace = workspace
         self._progress = progress
-        self._layers = load(application.paths, workspace.owner)
+        self._layers = application.layers(workspace.owner)
         self._now = self._resolve()
 
     def settings(self) -> Settings:
-        if self._layers.changed():
-            self._layers = load(self._application.paths, self._workspace.owner)
+        layers = self._application.layers(self._workspace.owner)
+        if layers is not self._layers:
+            self._layers = layers
             self._now = self._resolve()
         return self._now
 
@@ -510,7 +519,7 @@ class _Desk:
         self._progress(self._workspace, step, now)
 
     def _resolve(self) -> Settings:
-        resolved = self._application.resolved(self._workspace, self._layers)
+        resolved = self._application.resolved(self._workspace)
         for problem in (*resolved.problems, *self._layers.remember()):
             log.warning("%s", problem)
         return self._application.settings(self._workspace, resolved.limits)

@@ -14,7 +14,7 @@ from guestwake.journal import Journal
 from guestwake.paths import PathsError
 from guestwake.restart_service import RestartService, ServiceWorld, Starts
 from guestwake.schedulers.api import Scheduler
-from guestwake.settings.resolve import Layers, load
+from guestwake.settings.resolve import Layers
 from guestwake.update_manager import Settings
 from guestwake.workspaces import Workspace
 
@@ -86,13 +86,12 @@ def installation(application: Application) -> Installation:
 
 
 class _ServiceDesk:
-    """What the resident service asks at each pass. Files are read again only where they have
-    changed, once for each owner."""
+    """What the resident service asks at each pass."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
         self._journal: Journal | None = None
-        self._layers: dict[str | None, Layers] = {}
+        self._noted: dict[str | None, Layers] = {}
 
     def journal(self) -> Journal:
         """The one that is there now: a manager may have set a damaged one aside meanwhile."""
@@ -111,13 +110,14 @@ class _ServiceDesk:
             self._journal = None
 
     def settings(self, workspace: Workspace) -> Settings:
-        resolved = self._application.resolved(workspace, self._layers_of(workspace.owner))
+        self._note_problems(workspace.owner)
+        resolved = self._application.resolved(workspace)
         return self._application.settings(workspace, resolved.limits)
 
-    def _layers_of(self, owner: str | None) -> Layers:
-        layers = self._layers.get(owner)
-        if layers is None or layers.changed():
-            layers = self._layers[owner] = load(self._application.paths, owner)
+    def _note_problems(self, owner: str | None) -> None:
+        """Once for each time that the files were read."""
+        layers = self._application.layers(owner)
+        if layers is not self._noted.get(owner):
+            self._noted[owner] = layers
             for problem in (*layers.problems, *layers.remember()):
                 log.warning("%s", problem)
-        return layers

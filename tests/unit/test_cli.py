@@ -632,6 +632,18 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_settings_are_read_again_only_where_a_file_has_changed(world: CommandWorld) -> None:
+    world.vm("web01")
+    application = world.application
+    workspace = application.workspaces.find("web01")
+    before = application.layers(None)
+    assert application.layers(None) is before
+    application.paths.config.mkdir(parents=True, exist_ok=True)
+    (application.paths.config / "guestwake.toml").write_text("max_awake = 3\n")
+    assert application.resolved(workspace).limits.max_awake == 3
+    assert application.layers(None) is not before
+
+
 # What `status` must not wait for.
 HEAVY = (
     *("libvirt", "jeepney", "tabulate", "logging", "tomllib"),
