@@ -18,6 +18,7 @@ from guestwake.application import Added, Application
 from guestwake.doctor_hypervisor import Look
 from guestwake.hypervisors.api import Vm
 from guestwake.policy.health_facts import HypervisorSeen, Reach
+from guestwake.policy.limits import Limits
 from guestwake.policy.window import Opening, openings, schedule_of
 from guestwake.policy.words import Power
 from guestwake.questions import Progress, Questions, no_progress
@@ -133,6 +134,11 @@ class Setup:
                 Candidate(vm, hypervisor.state(vm).power, vm.uuid in known)
                 for vm in hypervisor.vms()
             ]
+
+    def present(self, candidate: Candidate, owner: str | None) -> Limits:
+        """What counts for it now, or would if it were looked after."""
+        layers = load(self._application.paths, owner)
+        return resolve(layers, (candidate.vm.name, candidate.vm.uuid)).limits
 
     def can_wake_host(self) -> bool:
         if self._application.paths.root is not None:

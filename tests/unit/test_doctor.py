@@ -366,3 +366,12 @@ def test_whoever_waits_is_told_for_what(monkeypatch: pytest.MonkeyPatch) -> None
 def test_every_check_is_documented(check: str) -> None:
     page = Path(__file__).resolve().parents[2] / "docs/doctor.md"
     assert f"`{check}`" in page.read_text(encoding="utf-8")
+
+
+def test_without_time_zone_data_that_is_what_is_said(
+    world: CommandWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.vm("web01")
+    monkeypatch.setattr(doctor, "_has_zones", lambda: False)
+    (zone,) = of(said(world), "time-zone")
+    assert (zone["level"], zone["remedy"]) == ("problem", "apt install tzdata")

@@ -119,6 +119,20 @@ def test_ctrl_c_writes_nothing(world: CommandWorld, questions: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         edge.run(parse(["setup"]), Paths.under(world.root, 0), world.build, interrupted)
     assert files(world) == []
+    assert world.capsys.readouterr().out.endswith("Nothing was written.\n")
+
+
+def test_what_counts_now_is_what_an_empty_answer_leaves(world: CommandWorld) -> None:
+    world.run("setup", "--vm", "db", "--time", "03:00", "--duration", "45", "--yes")
+    asked: list[str] = []
+
+    def person(question: str) -> str:
+        asked.append(question)
+        return "db" if "Which" in question else ""
+
+    assert edge.run(parse(["setup"]), Paths.under(world.root, 0), world.build, person) == Exit.DONE
+    assert any("[03:00]" in question for question in asked)
+    assert any("[45]" in question for question in asked)
 
 
 def test_what_makes_no_sense_is_asked_again(world: CommandWorld) -> None:

@@ -22,6 +22,7 @@ from guestwake.edges.text import complain, is_terminal, local, printable, say, s
 from guestwake.paths import Paths
 from guestwake.policy.health_facts import HostSeen, Seen
 from guestwake.policy.health_hypervisor import reach
+from guestwake.policy.limits import Limits
 from guestwake.policy.words import Power
 from guestwake.settings.change import as_text, wished
 from guestwake.settings.resolve import SettingsError
@@ -59,6 +60,10 @@ def run(arguments: Namespace, paths: Paths, build: Build, answers: Answers | Non
                 say(line)
         if plan.is_empty or not _agreed(arguments, person):
             return _left(arguments, plan)
+    except KeyboardInterrupt:
+        say()
+        say("Nothing was written.")
+        raise
     except EndOfAnswers:
         say()
         say("Nothing was written.")
@@ -97,7 +102,8 @@ def _wish(
     if given and not vms:
         raise UsageError("say for which VMs that is: --vm NAME.")
     if vms and person is not None:
-        given |= _when(given, setup, person)
+        present = setup.present(_named(candidates, vms)[0], user_name())
+        given |= _when(given, present, setup, person)
     service = not arguments.no_service
     assignments = tuple(f"{name}={value}" for name, value in given.items())
     return Wish(uri, user_name(), vms, assignments, service)
@@ -156,23 +162,23 @@ def _numbered(candidates: Sequence[Candidate], said: str) -> tuple[str, ...]:
     )
 
 
-def _when(given: dict[str, str], setup: Setup, person: Answers) -> dict[str, str]:
+def _when(given: dict[str, str], present: Limits, setup: Setup, person: Answers) -> dict[str, str]:
     """What is still to be asked; an empty answer leaves it as it is."""
     found: dict[str, str] = {}
     if _TIME not in given:
-        found |= _setting(_TIME, "At what time of day may they be woken? HH:MM", person)
+        found |= _setting(_TIME, "At what time of day may they be woken? HH:MM", present, person)
     if _DURATION not in given:
-        found |= _setting(_DURATION, "For how many minutes at the most?", person)
-    if _WAKE_HOST not in given and setup.can_wake_host():
+        found |= _setting(_DURATION, "For how many minutes at the most?", present, person)
+    if _WAKE_HOST not in given and not present.wake_host and setup.can_wake_host():
         question = "May this computer itself be woken from sleep for it? [y/N] "
         if _is_yes(person(question)):
             found[_WAKE_HOST] = "1"
     return found
 
 
-def _setting(name: str, question: str, person: Answers) -> dict[str, str]:
+def _setting(name: str, question: str, present: Limits, person: Answers) -> dict[str, str]:
     setting = BY_NAME[name]
-    default = as_text(setting, setting.kind.plain(setting.default))
+    default = as_text(setting, setting.kind.plain(getattr(present, setting.toml)))
     while True:
         said = person(f"{question} [{default}] ")
         if not said:
