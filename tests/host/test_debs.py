@@ -72,7 +72,9 @@ def install(host: Host, debs: Path, package: str, version: str = __version__) ->
 
 
 def dpkg(host: Host, *words: str) -> str:
-    return host.run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", *words, timeout=300)
+    """What it said."""
+    words = ("DEBIAN_FRONTEND=noninteractive", "dpkg", *words)
+    return host.run("sh", "-ec", 'exec env "$@" 2>&1', "dpkg", *words, timeout=300)
 
 
 def awake(host: Host, guest: Guest, seconds: float) -> Guest:
@@ -142,17 +144,18 @@ def test_what_it_woke_is_put_back_before_it_goes(bare_host: Host, debs: Path) ->
     guests = [bare_host.hibernated_guest(name) for name in ("web01", "web02", "web03")]
     for guest in guests[:2]:
         awake(bare_host, guest, 600)
-    lost = run_unit(guests[1])  # it will not come back: its restart is taken away too
-    bare_host.run("sh", "-ec", f"systemctl kill --signal=KILL {lost}; systemctl stop {lost}")
     looked_after(bare_host, guests[2])
     somebodys = bare_host.begin("guestwake", "wake", "web03", "--duration", "60")
     bare_host.wait_until(lambda: phase(bare_host, guests[2]) == "holding")
     for guest in guests:
         assert bare_host.exists(f"{UNITS}/{timer_unit(guest)}")
+    lost = run_unit(guests[1])
+    bare_host.run("systemctl", "stop", "guestwake.service")  # or it would start it again
+    bare_host.run("sh", "-ec", f"systemctl kill --signal=KILL {lost}; systemctl stop {lost}")
     assert {guest.state() for guest in guests} == {"running"}
 
-    dpkg(bare_host, "--remove", "guestwake")
-    assert {guest.state() for guest in guests} == {"saved"}
+    said = dpkg(bare_host, "--remove", "guestwake")
+    assert {guest.state() for guest in guests} == {"saved"}, said + bare_host.journal()
     assert somebodys.wait(30) == STOPPED
     assert bare_host.run("sh", "-c", f"find {UNITS} -name '*guestwake-[tw]*.timer'") == ""
     assert bare_host.run("systemctl", "list-units", "--quiet", *ALIVE, "guestwake-[tw]*") == ""
@@ -161,7 +164,11 @@ def test_what_it_woke_is_put_back_before_it_goes(bare_host: Host, debs: Path) ->
     assert is_active(bare_host, "guestwake.service")
     assert [len(history(bare_host, guest)) for guest in guests] == [1, 1, 1]
 
+    policy = "/etc/guestwake/policy.d/company.toml"
+    bare_host.put(policy, "guest_update_duration = 30\n")
     dpkg(bare_host, "--purge", "guestwake")
+    assert bare_host.run("find", "/etc/guestwake", "-type", "f") == f"{policy}\n"
+    bare_host.run("rm", "-r", "/etc/guestwake")
     left = bare_host.run("sh", "-c", LEFT).split()
     assert [path for path in left if not path.startswith(MINE)] == []
     assert {guest.state() for guest in guests} == {"saved"}
@@ -171,7 +178,6 @@ def test_what_it_woke_is_put_back_before_it_goes(bare_host: Host, debs: Path) ->
 ALIVE = ("--state=active,activating,deactivating,failed",)
 # What a test or the lab has put there, as an administrator would.
 MINE = (
-    "/etc/guestwake",
     f"{UNITS}/guestwake.service.d",
     f"{UNITS}/guestwake-wake@.service.d",
 )
