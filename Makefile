@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 .DEFAULT_GOAL := help
-.PHONY: help demo guest deb test test-all check bench docs clean
+.PHONY: help demo guest deb wheel test test-all check bench docs clean
 
 PYTHON := .venv/bin/python
 # What QEMU guests run in: without a /dev/kvm that exists and hangs.
@@ -26,6 +26,10 @@ guest:  ## the Guest Update Service as one file to install in a guest
 deb:  ## Debian packages of host and guest, into dist/
 	@tools/bootstrap --deb
 	@tools/deb
+
+wheel:  ## the host's program for pip and pipx, into dist/
+	@tools/bootstrap
+	@$(PYTHON) tools/wheel
 
 test:  ## one real pass of every story, with real guests (about ten minutes)
 	@$(PREPARE_TESTS)
