@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 
 from guestwake.application import Application
 from guestwake.edges.as_service import as_service
@@ -19,22 +20,29 @@ from guestwake.hypervisors.api import HypervisorError
 from guestwake.journal_file import JournalError
 from guestwake.locks import AlreadyRunning
 from guestwake.paths import Paths
-from guestwake.workspaces import Workspace, WorkspaceError
+from guestwake.workspaces import Workspace
 
 _LOOKS = 15 * 60  # as many seconds as a unit has to put back
 _LOOK_AGAIN = 1.0  # seconds
 
 
 def main() -> int:
-    """`Exit.NOT_PUT_BACK`: something stays awake, and it was said what and why."""
     logging.basicConfig(format="guestwake: %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         application = Application(as_service(Paths.here(None, os.environ, os.geteuid())))
-        left = [_left(application, each) for each in application.workspaces.all()]
-    except (OSError, JournalError, WorkspaceError) as err:
+        return leave(application)
+    except OSError as err:
         complain(str(err))
         return Exit.NOT_PUT_BACK
-    return Exit.NOT_PUT_BACK if not all(left) else Exit.DONE
+
+
+def leave(application: Application) -> Exit:
+    """`Exit.NOT_PUT_BACK`: something stays awake, and it was said what and why."""
+    known, damaged = application.workspaces.readable()
+    for problem in damaged:
+        complain(str(problem))
+    left = [_left(application, each) for each in known]
+    return Exit.DONE if all(left) and not damaged else Exit.NOT_PUT_BACK
 
 
 def _left(application: Application, workspace: Workspace) -> bool:
@@ -43,13 +51,17 @@ def _left(application: Application, workspace: Workspace) -> bool:
         try:
             ended = application.put_back(workspace)
         except AlreadyRunning as err:  # somebody's own process: it puts back as well
-            if err.holder:
-                os.kill(err.holder, signal.SIGTERM)
-        except HypervisorError as err:
+            if err.holder is not None:
+                with suppress(OSError):  # it may have ended since
+                    os.kill(err.holder, signal.SIGTERM)
+        except (HypervisorError, JournalError) as err:
             complain(f"'{workspace.name}' cannot be put back: {err}")
             return False
         else:
-            return ended is None or ended.over
+            if ended is None or ended.over:
+                return True
+            complain(f"'{workspace.name}' stays awake: {ended.why}")
+            return False
         application.clock.wait(_LOOK_AGAIN)
     complain(f"'{workspace.name}' is not put back: its run goes on")
     return False
