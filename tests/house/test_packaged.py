@@ -85,10 +85,11 @@ def test_what_units_call_is_a_command_of_the_package() -> None:
 
 @pytest.mark.parametrize("needed", [one for one in PROJECT["dependencies"] if "win32" not in one])
 def test_each_library_is_asked_for_by_debians_name(needed: str) -> None:
-    name = re.match(r"[\w-]+", needed)
-    assert name
-    debians = DEBIANS_NAMES.get(name[0], f"python3-{name[0]}")
-    assert re.search(rf"^ {debians} \(>= [\d.]+\),$", read("control"), re.M)
+    found = re.match(r"([\w-]+)>=([\d.]+)", needed)
+    assert found, "which version was tried?"
+    name, version = found.groups()
+    debians = DEBIANS_NAMES.get(name, f"python3-{name}")
+    assert f"\n {debians} (>= {version}),\n" in read("control")
 
 
 @pytest.mark.parametrize("name", sorted(one.name for one in DEBIAN.glob("*.p*")))
