@@ -456,9 +456,14 @@ class Application:
         if abs(self.clock.now().wall - at) > _ASKED_FOR or (last and last[-1].began >= at):
             journal.forget_asked_wake(workspace.uuid)
             return None
-        if kind == Kind.USE and not journal.opened(workspace.uuid):  # closed again meanwhile
+        if kind == Kind.USE and not self._is_wanted(workspace, journal):  # closed again meanwhile
             return None
         return self._from_now(workspace, length, Kind(kind))
+
+    def _is_wanted(self, workspace: Workspace, journal: Journal) -> bool:
+        """By somebody who has it open, or waits for it."""
+        rows = journal.opened(workspace.uuid)
+        return any(self.host.is_alive(process) for row in rows for process in row.processes)
 
     def _fast_start(self, workspace: Workspace, journal: Journal) -> Occasion | None:
         limits = self.resolved(workspace).limits

@@ -29,6 +29,7 @@ from guestwake.policy.prompt import Prompt
 from guestwake.policy.restart import MarkedReason, RestartMark
 from guestwake.policy.run import Kind, Phase, WakeRun, Why
 from guestwake.policy.window import Opening
+from guestwake.policy.words import Power
 
 UUID_OF_NOBODY = "0c5f6f86-2f0a-4d3e-9c0b-3b1d1f3d7a11"
 
@@ -474,6 +475,15 @@ def test_a_launcher_that_was_killed_and_its_window_leave_nothing(desk: Desk) -> 
     desk.world.host.processes.clear()
     applications.open(workspace, "", "boot/4/4")
     assert not applications.opening(workspace, first).is_open
+
+
+def test_nothing_is_started_for_a_launcher_that_died(desk: Desk) -> None:
+    application = desk.world.application
+    workspace = application.workspaces.find("web01")
+    Applications(application).open(workspace, "", "boot/1/1")
+    assert desk.world.run("wake", "--scheduled", "web01") == Exit.DONE
+    assert desk.world.power("web01") is Power.SAVED
+    assert desk.world.json("history") == []
 
 
 def test_who_has_it_open_is_known(desk: Desk) -> None:
