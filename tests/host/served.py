@@ -86,6 +86,11 @@ def requires_restart(guest: Guest) -> None:
     assert done.code == 0, done
 
 
+def restarts_seen(guest: Guest) -> int:
+    """How often its kernel has said that it restarts."""
+    return guest.console.read_text(errors="replace").count("reboot: Restarting")
+
+
 def is_restart_required(host: Host, guest: Guest) -> bool:
     return status(host, guest)["restart_required"] is not None
 

@@ -9,6 +9,7 @@ from served import (
     looked_after,
     outcomes,
     phase,
+    restarts_seen,
     run_unit,
     served,
     signalled,
@@ -62,9 +63,7 @@ def test_every_part_is_killed_in_every_phase_of_a_restart_at_logon(lab_host: Hos
     for at in ("waking", "holding"):
         kill_every_part(lab_host, guest, at)
     # Before the guest has heard of it, that would cost TaskTimeout: nobody can tell whether it has.
-    lab_host.wait_until(
-        lambda: "reboot: Restarting" in guest.console.read_text(errors="replace"), seconds=PATIENCE
-    )
+    lab_host.wait_until(lambda: restarts_seen(guest) == 1, seconds=PATIENCE)
     for at in ("restarting", "restoring"):
         kill_every_part(lab_host, guest, at)
     lab_host.wait_until(lambda: len(outcomes(lab_host, guest)) == 2, seconds=PATIENCE)
