@@ -214,7 +214,7 @@ class Doctor:
             return None
         manager = manager_of(paths)
         if not manager.sign_of_life.exists():
-            return ServiceSeen(systemd_runs=False)
+            return ServiceSeen(systemd_runs=False, waits_for_logon=manager.waits_for_logon())
         scheduler = SystemdScheduler(manager)
         return ServiceSeen(
             systemd_runs=True,

@@ -65,6 +65,7 @@ class Service(StrEnum):
     INSTALLED = "installed"  # it is to be
     THERE = "there"  # it runs already
     LEFT_OUT = "left-out"  # it was asked not to be
+    NOT_YET = "not-yet"  # systemd runs here, but none for a user who has not logged on
     IMPOSSIBLE = "impossible"  # nothing here could run it
 
 
@@ -151,6 +152,8 @@ class Setup:
         if paths.root is not None:
             return Service.IMPOSSIBLE, "all is below a folder of its own"
         manager = manager_of(paths)
+        if manager.waits_for_logon():
+            return (Service.NOT_YET if wanted else Service.LEFT_OUT), None
         if not manager.sign_of_life.exists():
             return Service.IMPOSSIBLE, "no systemd runs here"
         with suppress(SchedulerError):

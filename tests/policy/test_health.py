@@ -156,6 +156,7 @@ CASES: tuple[Case, ...] = (
     (replace(WELL, late=(URI,)), "answers", P, "no answer about qemu:///system", None),
     (host(is_apart=True), "service", N, "guestwake serve", None),
     (service(systemd_runs=False), "service", W, "No systemd runs here", None),
+    (service(systemd_runs=False, waits_for_logon=True), "service", W, "log on", None),
     (service(units=None), "service", U, "does not tell", None),
     (unit(is_there=False), "service", P, "not installed", "guestwake service install"),
     (

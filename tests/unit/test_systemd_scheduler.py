@@ -352,6 +352,18 @@ def test_without_systemd_there_are_no_timers(tmp_path: Path) -> None:
     assert not scheduler.available()
 
 
+def test_a_users_systemd_comes_with_the_logon_where_the_host_has_one(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path / "runtime")}
+    manager = Manager.of_user(environ, tmp_path, tmp_path)
+    assert not manager.waits_for_logon()
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    assert manager.waits_for_logon()
+    assert not Manager.of_system(tmp_path).waits_for_logon()
+    (tmp_path / "runtime/systemd").mkdir(parents=True)
+    (tmp_path / "runtime/systemd/private").write_text("")
+    assert not manager.waits_for_logon()
+
+
 def test_without_what_they_start_timers_are_of_no_use(tmp_path: Path) -> None:
     (tmp_path / "run/systemd/system").mkdir(parents=True)
     manager = Manager.of_system(tmp_path)

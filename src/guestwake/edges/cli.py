@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from guestwake.edges import users_session
 
 if TYPE_CHECKING:
     from guestwake.application import Application
@@ -21,6 +24,7 @@ def main(
         from guestwake.edges.call import call
 
         return call(list(argv), build)
+    users_session.join(os.environ, os.geteuid())
     gc.disable()  # a report is over before there is anything to collect; `wake` enables it
     try:
         from guestwake.edges.call import call

@@ -32,6 +32,7 @@ from guestwake.setup import Candidate, Plan, PlannedVm, Service, Setup, Unreache
 Build = Callable[[Paths], Application]
 Answers = Callable[[str], str]  # a question to what was typed; "" at the end of the input
 
+_NO_SERVICE = (Service.NOT_YET, Service.IMPOSSIBLE)
 _TIME, _DURATION, _WAKE_HOST = "GuestUpdateTime", "GuestUpdateDuration", "WakeHost"
 
 
@@ -234,7 +235,7 @@ def _shown_vm(planned: PlannedVm, plan: Plan) -> Iterator[str]:
         yield f"    {', '.join(map(printable, planned.assignments))}, into {plan.file}"
     for text in planned.enforced:
         yield f"    not {printable(text)}: an administrator's policy has settled that otherwise"
-    if plan.service is not Service.IMPOSSIBLE and planned.is_new:
+    if plan.service not in _NO_SERVICE and planned.is_new:
         yield f"    its timer: {planned.timer}"
     zone = ZoneInfo(planned.zone)
     times = "; ".join(f"{local(each.opens, zone)}" for each in planned.windows)
@@ -249,6 +250,8 @@ def _service(plan: Plan) -> str:
             return "systemd runs guestwake.service, which opens the windows: it is installed"
         case Service.THERE:
             return "guestwake.service runs already, and stays"
+        case Service.NOT_YET:
+            return "no service yet, as no systemd runs for you: it does once you log on"
         case Service.LEFT_OUT:
             return "no service: no window opens by itself before 'guestwake service install'"
         case _:
@@ -296,6 +299,8 @@ def _do(arguments: Namespace, setup: Setup, plan: Plan, paths: Paths, build: Bui
 
 
 def _next(plan: Plan) -> Iterator[str]:
+    if plan.service is Service.NOT_YET:
+        yield "guestwake service install  # after you have logged on, which su and sudo do not do"
     if plan.service is Service.IMPOSSIBLE:
         yield "guestwake serve          # keeps the time while it runs; start it with the host"
     yield "guestwake doctor         # is anything wrong, and what mends it"

@@ -57,9 +57,11 @@ class UnitSeen:
 class ServiceSeen:
     """How the resident service stands. `units`: by name; None: systemd does not answer.
     `why_no_timers`: none are kept here, as a sentence. `why_no_wake`: a timer cannot wake this
-    host. `lingers`: of an ordinary user; None: of the host, or it cannot be told."""
+    host. `lingers`: of an ordinary user; None: of the host, or it cannot be told.
+    `waits_for_logon`: systemd runs for others, but not for this ordinary user."""
 
     systemd_runs: bool
+    waits_for_logon: bool = False
     units: Mapping[str, UnitSeen] | None = None
     on_bus: bool | None = None
     why_no_timers: str | None = None

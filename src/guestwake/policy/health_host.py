@@ -42,6 +42,11 @@ def service(seen: Seen) -> Iterator[Says]:
         )
     elif stands is None:
         return
+    elif stands.waits_for_logon:
+        yield warning(
+            "No systemd runs for you, so nothing opens the windows by itself: log on, which su and "
+            "sudo alone do not do, and call this again."
+        )
     elif not stands.systemd_runs:
         yield warning(
             "No systemd runs here, so nothing opens the windows by itself: have whatever starts "

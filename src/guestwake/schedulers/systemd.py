@@ -49,6 +49,7 @@ class Manager:
     templates: tuple[Path, ...]
     options: tuple[str, ...] = ("--system",)
     is_of_user: bool = False
+    of_host: Path = _BOOTED  # the sign of life of the host's own
 
     @classmethod
     def of_system(cls, root: Path = Path("/")) -> Manager:
@@ -70,7 +71,13 @@ class Manager:
             (*own, *(root / each / "user" for each in _SYSTEM_UNITS)),
             ("--user",),
             is_of_user=True,
+            of_host=root / _BOOTED.relative_to("/"),
         )
+
+    def waits_for_logon(self) -> bool:
+        """systemd runs here, and for a user it will once that user logs on: su and sudo alone do
+        not do that."""
+        return self.is_of_user and not self.sign_of_life.exists() and self.of_host.exists()
 
 
 class Runs(Protocol):
