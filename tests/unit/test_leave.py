@@ -86,3 +86,13 @@ def test_what_cannot_be_put_back_is_said_and_the_others_are(
     assert leave(application) is Exit.NOT_PUT_BACK
     assert application.answers["web02"] == []
     assert "'web01' cannot be put back: no libvirt" in capsys.readouterr().err
+
+
+def test_where_the_program_stays_somebodys_own_run_goes_on(
+    tmp_path: Path, somebodys: subprocess.Popen[bytes]
+) -> None:
+    running = AlreadyRunning(tmp_path, somebodys.pid)
+    application = FakeApplication(tmp_path, {"web01": [running], "web02": [None]})
+    assert leave(application, stops_others=False) is Exit.DONE
+    assert somebodys.poll() is None
+    assert application.answers == {"web01": [], "web02": []}

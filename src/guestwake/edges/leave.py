@@ -1,7 +1,8 @@
 """What a package calls before its files are removed: `python3 -m guestwake.edges.leave`.
 
 Units are stopped by then. What is left are runs in somebody's terminal, and those whose manager has
-died: what they woke is put back. Workspaces, settings and history stay.
+died: what they woke is put back. Workspaces, settings and history stay. With `--only-left`, as
+`guestwake service remove` calls it, a run in somebody's terminal goes on: its program stays.
 """
 
 from __future__ import annotations
@@ -30,27 +31,29 @@ def main() -> int:
     logging.basicConfig(format="guestwake: %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         application = Application(as_service(Paths.here(None, os.environ, os.geteuid())))
-        return leave(application)
+        return leave(application, stops_others="--only-left" not in sys.argv[1:])
     except OSError as err:
         complain(str(err))
         return Exit.NOT_PUT_BACK
 
 
-def leave(application: Application) -> Exit:
+def leave(application: Application, *, stops_others: bool = True) -> Exit:
     """`Exit.NOT_PUT_BACK`: something stays awake, and it was said what and why."""
     known, damaged = application.workspaces.readable()
     for problem in damaged:
         complain(str(problem))
-    left = [_left(application, each) for each in known]
+    left = [_left(application, each, stops_others=stops_others) for each in known]
     return Exit.DONE if all(left) and not damaged else Exit.NOT_PUT_BACK
 
 
-def _left(application: Application, workspace: Workspace) -> bool:
+def _left(application: Application, workspace: Workspace, *, stops_others: bool) -> bool:
     """Whether nothing of it is awake any more that we woke."""
     for _ in range(_LOOKS):
         try:
             ended = application.put_back(workspace)
         except AlreadyRunning as err:  # somebody's own process: it puts back as well
+            if not stops_others:
+                return True
             if err.holder is not None:
                 with suppress(OSError):  # it may have ended since
                     os.kill(err.holder, signal.SIGTERM)

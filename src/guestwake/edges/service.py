@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 from argparse import Namespace
 from dataclasses import asdict
 
@@ -24,6 +26,10 @@ def run(arguments: Namespace, application: Application) -> Exit:
     units = installation(application)
     if arguments.command == "service remove":
         told = units.remove()
+        # As the service's user, which this process cannot become and come back from.
+        subprocess.run(
+            [sys.executable, "-I", "-m", "guestwake.edges.leave", "--only-left"], check=False
+        )
     else:
         if arguments.linger and application.paths.user is None:
             raise UsageError("--linger is for ordinary users: the host's service always runs.")
