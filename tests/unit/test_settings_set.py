@@ -8,6 +8,7 @@ import shlex
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_world import CommandWorld
@@ -378,12 +379,36 @@ def test_two_writers_take_turns(world: CommandWorld) -> None:
 def test_a_draft_of_one_that_died_is_no_hindrance(
     world: CommandWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(toml_writer, "_PATIENCE", 0.1)
+    monkeypatch.setattr(toml_writer, "_PATIENCE", 0.0)
     file = put(world, "splay = 1\n")
     (file.parent / ".guestwake.toml.new").write_text("half")
     assert world.run("settings", "set", "Splay=5") == 0
     assert os.listdir(file.parent) == ["guestwake.toml"]
     assert file.read_text() == "splay = 5\n"
+
+
+def test_a_writer_that_takes_long_loses_nothing_to_the_next(
+    world: CommandWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one gives up; it neither takes the draft away nor puts its own in its place."""
+    file = put(world, "splay = 1\n")
+    monkeypatch.setattr(toml_writer, "_PATIENCE", 0.1)
+    real, told = toml_writer._edited, list[str]()
+
+    def slow(*words: Any) -> bytes:
+        monkeypatch.setattr(toml_writer, "_edited", real)
+        with pytest.raises(NotWritten, match="is being written by another"):
+            TomlWriter(world.application.paths, Layer.MACHINE).write(
+                [Edit(None, BY_NAME["MaxAwake"], 2)]
+            )
+        told.append("refused")
+        return real(*words)
+
+    monkeypatch.setattr(toml_writer, "_edited", slow)
+    assert world.run("settings", "set", "Splay=5") == 0
+    assert told == ["refused"]
+    assert file.read_text() == "splay = 5\n"
+    assert os.listdir(file.parent) == ["guestwake.toml"]
 
 
 def test_an_owner_whom_the_host_does_not_know_has_no_file(world: CommandWorld) -> None:

@@ -1,16 +1,19 @@
 """Writes a settings file, whole or not at all, by the rules by which it is read.
 
 What would not be read is not written: a link, somebody else's file, one that is no TOML, one that
-grows too large. Two writers take turns: who has made the draft has the turn.
+grows too large. Two writers take turns: who holds the draft has the turn, by a lock that dies with
+its holder.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from guestwake.paths import Paths
 from guestwake.settings.source import Layer, Part
@@ -26,7 +29,7 @@ from guestwake.settings.toml_files import (
 from guestwake.settings.toml_text import parse
 
 POLICY_FILE = "50-settings.toml"
-_PATIENCE = 5.0  # seconds; a draft that is older is of a writer that died
+_PATIENCE = 5.0  # seconds for another writer
 _LOOKS = 0.05
 _MODE = 0o644
 
@@ -56,16 +59,16 @@ class TomlWriter:
         """All of them at once. Raises NotWritten."""
         try:
             _make_folder(self.file.parent, self._place)
-            draft = self.file.with_name(f".{self.file.name}.new")
-            descriptor = _draft(draft)
-            try:
-                if not self._filled(descriptor, edits):
-                    draft.unlink()
-                    return
-                draft.replace(self.file)
-            except BaseException:
-                draft.unlink(missing_ok=True)
-                raise
+            path = self.file.with_name(f".{self.file.name}.new")
+            with open(_draft(path), "wb") as draft:  # and so locked to the end
+                try:
+                    if not self._filled(draft, edits):
+                        path.unlink()
+                        return
+                    path.replace(self.file)
+                except BaseException:
+                    path.unlink(missing_ok=True)
+                    raise
             _sync(self.file.parent)
         except OSError as err:
             raise NotWritten(
@@ -73,19 +76,18 @@ class TomlWriter:
                 "yours to write?"
             ) from err
 
-    def _filled(self, descriptor: int, edits: Sequence[Edit]) -> bool:
+    def _filled(self, draft: BinaryIO, edits: Sequence[Edit]) -> bool:
         """Whether there is anything to change."""
-        with open(descriptor, "wb") as draft:
-            old = self._data()
-            new = _edited(self.file, old, edits)
-            if new == old:
-                return False
-            if len(new) > self._place.bytes_max:
-                raise NotWritten(f"{self.file}: with that it would be too large to be read")
-            _as_before(draft.fileno(), self.file)
-            draft.write(new)
-            draft.flush()
-            os.fsync(draft.fileno())
+        old = self._data()
+        new = _edited(self.file, old, edits)
+        if new == old:
+            return False
+        if len(new) > self._place.bytes_max:
+            raise NotWritten(f"{self.file}: with that it would be too large to be read")
+        _as_before(draft.fileno(), self.file)
+        draft.write(new)
+        draft.flush()
+        os.fsync(draft.fileno())
         return True
 
     def _data(self) -> bytes:
@@ -137,16 +139,45 @@ def _make_folder(folder: Path, place: Place) -> None:
 
 
 def _draft(path: Path) -> int:
-    """Its descriptor. Waits for another writer's."""
+    """Its descriptor, locked for as long as it is open. Waits for another writer's, and takes away
+    that of one that died. Raises NotWritten."""
     until = time.monotonic() + _PATIENCE
     while True:
         try:
-            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            draft = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:
-            if time.monotonic() < until:
-                time.sleep(_LOOKS)
-            else:
-                path.unlink(missing_ok=True)
+            if _is_cleared(path):
+                continue
+        else:
+            if _is_taken(draft, path):
+                return draft
+            os.close(draft)  # somebody took it for a dead one's
+        if time.monotonic() >= until:
+            raise NotWritten(f"{path}: the file is being written by another; try again")
+        time.sleep(_LOOKS)
+
+
+def _is_cleared(path: Path) -> bool:
+    try:
+        draft = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        if not _is_taken(draft, path):
+            return False
+        path.unlink()
+        return True
+    finally:
+        os.close(draft)
+
+
+def _is_taken(descriptor: int, path: Path) -> bool:
+    """Whether we have the lock on what lies at `path` now: so nobody else puts it in place."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def _as_before(descriptor: int, file: Path) -> None:
