@@ -20,6 +20,8 @@ SERVICE = "guestwake-guest.service"
 SOCKET = "guestwake-guest.socket"
 PROGRAM = "/usr/lib/guestwake/guestwake-guest.pyz"
 COMMAND = "/usr/bin/guestwake-guest"
+_PACKAGE = "/var/lib/dpkg/info/guestwake-guest.list"
+_OF_PACKAGE = "its files are those of the package guestwake-guest; "
 _UNITS = "/usr/lib/systemd/system"
 _ENABLED = {
     f"/etc/systemd/system/multi-user.target.wants/{SERVICE}": f"{_UNITS}/{SERVICE}",
@@ -28,6 +30,8 @@ _ENABLED = {
 
 
 def install(root: str, *, start: bool) -> int:
+    if _is_packaged(root):
+        return _failed(f"cannot be installed: {_OF_PACKAGE}upgrade that instead")
     try:
         changed = list(filter(None, _put_all(root)))
     except (OSError, _NotAZipapp) as error:
@@ -39,6 +43,8 @@ def install(root: str, *, start: bool) -> int:
 
 
 def uninstall(root: str) -> int:
+    if _is_packaged(root):
+        return _failed(f"cannot be uninstalled: {_OF_PACKAGE}'apt remove guestwake-guest' does it")
     if _is_running(root):
         _systemctl("stop", SERVICE, SOCKET)
     try:
@@ -49,6 +55,10 @@ def uninstall(root: str) -> int:
         _systemctl("daemon-reload")
     _say([f"removed {file}" for file in gone] or ["nothing to do: it is not installed"])
     return Exit.DONE
+
+
+def _is_packaged(root: str) -> bool:
+    return os.path.exists(_path(root, _PACKAGE))
 
 
 class _NotAZipapp(Exception):

@@ -279,6 +279,20 @@ def test_uninstalling_leaves_nothing_of_it(zipapp: Path, tmp_path: Path) -> None
     assert again.stdout == "nothing to do: it is not installed\n"
 
 
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_what_a_package_has_brought_is_left_to_it(
+    zipapp: Path, tmp_path: Path, command: str
+) -> None:
+    run(zipapp, "install", "--root", str(tmp_path))
+    listed = tmp_path / "var/lib/dpkg/info/guestwake-guest.list"
+    listed.parent.mkdir(parents=True)
+    listed.touch()
+    done = run(zipapp, command, "--root", str(tmp_path))
+    assert done.returncode == Exit.NOT_INSTALLED
+    assert "the package guestwake-guest" in done.stderr
+    assert (tmp_path / PROGRAM).exists()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_whoever_may_not_install_is_told(zipapp: Path, tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
