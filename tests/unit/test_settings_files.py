@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guestwake.paths import Paths
+from guestwake.settings.resolve import load, resolve
 from guestwake.settings.source import Layer, Part
 from guestwake.settings.table import BY_TOML
 from guestwake.settings.toml_files import TomlFiles
@@ -347,6 +349,23 @@ def test_an_owner_whom_the_host_does_not_know_has_no_settings() -> None:
     assert "this host has no such user" in problems(parts)[0]
     parts = TomlFiles(Paths.system(), "../root").parts(Layer.USER)
     assert "not the name of a user" in problems(parts)[0]
+
+
+def test_a_user_who_becomes_known_later_is_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the service starts before LDAP answers."""
+    paths = Paths(tmp_path / "etc", tmp_path, tmp_path, os.geteuid())
+    known: list[Path] = []
+    monkeypatch.setattr(Paths, "home", lambda self, owner: known[0] if known else None)
+    layers = load(paths, "alice")
+    assert not layers.changed()
+    write(tmp_path / "alice/.config/guestwake/guestwake.toml", "splay = 5\n")
+    known.append(tmp_path / "alice")
+    assert layers.changed()
+    layers = load(paths, "alice")
+    assert resolve(layers).limits.splay == timedelta(minutes=5)
+    assert not layers.changed()
 
 
 def test_each_setting_is_read_under_its_name_in_files() -> None:

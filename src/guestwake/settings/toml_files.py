@@ -36,8 +36,10 @@ class Place(NamedTuple):
 class TomlFiles:
     """The layers of one workspace owner (None: a system workspace, which has no user layers).
 
-    The owner is looked up once. Files are opened without following a symbolic link and without
-    waiting, so that neither a link nor a pipe in a user's folder leads or holds the service.
+    The owner is looked up once, and one whom nobody knows again for each signature: a service may
+    start before the users are known (LDAP). Files are opened without following a symbolic link
+    and without waiting, so that neither a link nor a pipe in a user's folder leads or holds the
+    service.
     """
 
     def __init__(self, paths: Paths, owner: str | None) -> None:
@@ -61,7 +63,13 @@ class TomlFiles:
         return parts + (_read_layer(place) if place else [])
 
     def signature(self) -> object:
-        return [_signature(place) for place in self._places]
+        return [*map(_signature, self._places), self._is_unknown()]
+
+    def _is_unknown(self) -> bool:
+        """Whether the owner is no user of this host, and is still not one."""
+        if self._owner is None or self._user_config is not None:
+            return False
+        return self._paths.user_config_dir(self._owner) is None
 
     @cached_property
     def _places(self) -> list[Place]:
