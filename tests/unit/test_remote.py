@@ -17,7 +17,8 @@ from fake_bus import FakeService
 from guestwake.application import Application
 from guestwake.edges import call, remote
 from guestwake.edges.cli import main
-from guestwake.edges.dbus_words import MANAGER_PATH, SERVICE
+from guestwake.edges.dbus_guard import Refused, Request
+from guestwake.edges.dbus_words import DENIED, MANAGER_PATH, SERVICE, Action
 from guestwake.edges.exit_codes import Exit
 from guestwake.paths import Paths
 from guestwake.policy.restart import MarkedReason, RestartMark
@@ -220,11 +221,8 @@ def test_a_wish_that_is_refused_says_why(home: Home, monkeypatch: pytest.MonkeyP
     service = home.host.serve()
     assert service.exported is not None
 
-    async def refuse(request: object) -> None:
-        from guestwake.edges.dbus_guard import Refused
-        from guestwake.edges.dbus_words import DENIED, Action
-
-        if getattr(request, "action", None) is not Action.READ:
+    async def refuse(request: Request) -> None:
+        if request.action is not Action.READ:
             raise Refused(DENIED, "polkit refuses it: ask the administrator.")
 
     monkeypatch.setattr(service.exported._guard, "check", refuse)
@@ -278,6 +276,34 @@ def test_nothing_is_asked_of_the_host_where_a_value_is_wrong(home: Home) -> None
     home.host.serve()
     assert home.run("settings", "set", "Splay=5", "MaxAwake=x", "--machine") == Exit.USAGE
     assert not home.host.paths.config.exists()
+
+
+@pytest.mark.parametrize("json_too", [False, True])
+def test_what_was_changed_before_the_host_refused_is_told(
+    home: Home, monkeypatch: pytest.MonkeyPatch, json_too: bool
+) -> None:
+    """As where the password is asked for a second time, and not given."""
+    service = home.host.serve()
+    assert service.exported is not None
+    asked: list[str] = []
+
+    async def refuse(request: Request) -> int:
+        if request.action is Action.SETTINGS:
+            asked.append(request.method)
+        if len(asked) > 1:
+            raise Refused(DENIED, "polkit refuses it: ask the administrator.")
+        return 0
+
+    monkeypatch.setattr(service.exported._guard, "check", refuse)
+    words = ("settings", "set", "Splay=5", "MaxAwake=3", "--machine")
+    assert home.run(*words, *(["--json"] if json_too else [])) == Exit.HOST_REFUSED
+    assert "polkit refuses it" in home.err
+    assert (home.host.paths.config / "guestwake.toml").read_text() == "splay = 5\n"
+    if json_too:
+        assert [each["name"] for each in json.loads(home.out)] == ["Splay"]
+    else:
+        assert "Splay is 5 now: machine" in home.out
+        assert "Undo: guestwake settings clear Splay --machine" in home.out
 
 
 def test_without_the_hosts_service_one_is_told_what_to_do(home: Home) -> None:

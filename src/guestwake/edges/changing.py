@@ -38,15 +38,24 @@ def run(arguments: Namespace, paths: Paths) -> Exit:
     """Raises NotWritten, SettingsError, WorkspaceError, HostRefused."""
     sets = arguments.command == "settings set"
     changes = wished(arguments.assignments) if sets else unwished(arguments.names)
-    found = list(_changed(arguments, paths, changes))
+    found: list[Told] = []
+    try:
+        for each in _changed(arguments, paths, changes):
+            found.append(each)
+    finally:  # the host's service writes one after the other, and may refuse in the middle
+        if found:
+            _tell(found, arguments, paths)
+    return Exit.DONE
+
+
+def _tell(found: Sequence[Told], arguments: Namespace, paths: Paths) -> None:
     if arguments.json:
         say_json([{**each, "undo": _undo([each], arguments, paths)} for each in found])
-        return Exit.DONE
+        return
     for each in found:
         say(_done(each, arguments.workspace))
     for command in _undo(found, arguments, paths):
         say(f"Undo: {command}")
-    return Exit.DONE
 
 
 def changed(
