@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -34,7 +36,7 @@ class SystemClock:
     def __init__(self) -> None:
         # A descriptor and not a threading.Event: a signal handler may run while this very
         # thread holds an Event's lock.
-        self._hurried = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._waits_on, self._hurried = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._boot_id = _BOOT_ID.read_text().strip()
 
     def now(self) -> Now:
@@ -47,9 +49,27 @@ class SystemClock:
         )
 
     def wait(self, seconds: float) -> None:
-        ready, _, _ = select.select([self._hurried], [], [], max(0.0, seconds))
+        with self._heeding_signals():
+            ready, _, _ = select.select([self._waits_on], [], [], max(0.0, seconds))
         if ready:
-            os.eventfd_read(self._hurried)
+            os.read(self._waits_on, 4096)
 
     def hurry(self) -> None:
-        os.eventfd_write(self._hurried, 1)
+        with suppress(BlockingIOError):  # it is full of hurry already
+            os.write(self._hurried, b"\0")
+
+    @contextmanager
+    def _heeding_signals(self) -> Iterator[None]:
+        """Python's handlers run between two of its steps. One whose signal comes on the way into
+        the wait would run after it, so that the signal itself ends the wait."""
+        import signal  # not for who only asks what time it is
+        import threading
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.set_wakeup_fd(self._hurried, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
