@@ -8,7 +8,7 @@ is found. It judges nothing: the checks are in `policy/health.py`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -38,7 +38,16 @@ from guestwake.policy.health_facts import (
     WindowsSeen,
     WorkspaceSeen,
 )
-from guestwake.policy.health_words import SETTINGS_SOCKET, SOCKET, UNIT
+from guestwake.policy.health_words import (
+    JOURNAL,
+    SETTINGS,
+    SETTINGS_SOCKET,
+    SOCKET,
+    STATE,
+    UNIT,
+    WORKSPACES,
+)
+from guestwake.policy.limits import Limits
 from guestwake.policy.schedule import timer
 from guestwake.policy.wake import MISSED
 from guestwake.policy.window import openings
@@ -87,7 +96,7 @@ class Doctor:
         """`name`: of one workspace; None: all. Raises UnknownWorkspace."""
         ask, answer = self._questions.ask, self._questions.answer
         now = self._application.clock.now()
-        known = answer(ask("the workspaces' files", lambda: self._known(name)), _Known())
+        known = answer(ask(WORKSPACES, lambda: self._known(name)), _Known())
         zone = told_zone()
         host = HostSeen(
             user=self._application.paths.user,
@@ -103,17 +112,18 @@ class Doctor:
         if not host.has_zones:  # nothing else can be told: every window needs one
             return Seen(host)
         machine = ask("the host", self._machine)
-        state = ask("the state folder", lambda: _why_not_written(self._application.paths.state))
-        settings = ask("the settings", self._settings)
+        state = ask(STATE, lambda: _state_of(self._application.paths.state))
+        settings = ask(SETTINGS, lambda: self._settings(known.workspaces))
         service = ask("systemd", self._service)
         guests = ask("libvirt-guests", self._guests_service)
-        records = ask("the journal", lambda: self._records(known.workspaces, now))
+        records = ask(JOURNAL, lambda: self._records(known.workspaces, now))
         timers = ask("the timers", lambda: self._timers(known.workspaces, now))
         disks = ask("the disk of the saved images", lambda: self._disks(known.workspaces))
         looks = [self._hypervisor(uri, known.workspaces) for uri in _uris(known.workspaces)]
 
         found = answer(machine, _Machine())
-        problems, strangers = answer(settings, ((), ()))
+        counted = answer(settings, None)
+        folder = answer(state, _State())
         recorded = answer(records, _Records({}, None, None))
         kept = answer(timers, {})
         rooms = answer(disks, {})
@@ -126,17 +136,18 @@ class Doctor:
                 facts=found.facts,
                 has_battery=found.has_battery,
                 lid_closed_sleeps=found.lid_closed_sleeps,
-                why_not_written=answer(state, None),
+                has_state_folder=folder.is_there,
+                why_not_written=folder.why_not_written,
                 journal_trouble=recorded.trouble,
                 latest=recorded.latest,
-                settings_problems=tuple(map(str, problems)),
-                strangers=strangers,
+                settings_problems=tuple(map(str, counted.problems if counted else ())),
+                strangers=counted.strangers if counted else (),
                 service=answer(service, None),
                 guests_service=answer(guests, None),
             ),
             hypervisors=tuple(look.seen for look in seen),
             workspaces=tuple(
-                self._workspace(each, recorded, kept.get(each.uuid), rooms, vms)
+                _workspace(each, counted, recorded, kept.get(each.uuid), rooms, vms)
                 for each in known.workspaces
             ),
             late=tuple(self._questions.late),
@@ -150,11 +161,16 @@ class Doctor:
             workspaces = [self._application.workspaces.find(name)]
         return _Known(tuple(workspaces), tuple(map(str, damaged)))
 
-    def _settings(self) -> tuple[tuple[Problem, ...], tuple[str, ...]]:
+    def _settings(self, workspaces: Sequence[Workspace]) -> _Settings | None:
+        """Of owners too, whose homes may be far away, as may be who knows the users."""
         reports = Reports(self._application.paths)
+        found = _Settings(
+            limits={each.uuid: self._application.resolved(each).limits for each in workspaces},
+            unknown_owners={each.owner for each in workspaces if not self._owner_known(each)},
+        )
         with suppress(WorkspaceError):  # told already
-            return reports.problems(), reports.strangers()
-        return (), ()
+            return found._replace(problems=reports.problems(), strangers=reports.strangers())
+        return found
 
     def _records(self, workspaces: Sequence[Workspace], now: Now) -> _Records:
         try:
@@ -276,37 +292,40 @@ class Doctor:
         self._questions.answer(asked, None)
         return look.answered(late=look.uri in self._questions.late)
 
-    def _workspace(
-        self,
-        workspace: Workspace,
-        records: _Records,
-        timer: TimerSeen | None,
-        rooms: Mapping[str, int | None],
-        vms: Mapping[str, VmSeen | str],
-    ) -> WorkspaceSeen:
-        record = records.found.get(workspace.uuid, _Record(None, WindowsSeen()))
-        vm, status = vms.get(workspace.uuid), record.status
-        if isinstance(vm, VmSeen):
-            vm = replace(vm, disk_available=rooms.get(workspace.image_folder or ""))
-        seen = WorkspaceSeen(
-            name=workspace.name,
-            word=quote(workspace.name),
-            uuid=workspace.uuid,
-            uri=workspace.uri,
-            owner=workspace.owner,
-            limits=self._application.resolved(workspace).limits,
-            owner_known=self._owner_known(workspace),
-            is_removing=workspace.removing,
-            windows=record.windows,
-            timer=timer,
-            vm=vm if isinstance(vm, VmSeen) else None,
-            why_no_vm=vm if isinstance(vm, str) else None,
-            trouble=record.trouble,
-        )
-        return seen if status is None else _with_status(seen, status)
-
     def _owner_known(self, workspace: Workspace) -> bool:
         return workspace.owner is None or self._application.paths.home(workspace.owner) is not None
+
+
+def _workspace(
+    workspace: Workspace,
+    counted: _Settings | None,
+    records: _Records,
+    timer: TimerSeen | None,
+    rooms: Mapping[str, int | None],
+    vms: Mapping[str, VmSeen | str],
+) -> WorkspaceSeen:
+    """`counted` None: nobody could tell in time what is set."""
+    record = records.found.get(workspace.uuid, _Record(None, WindowsSeen()))
+    vm, status = vms.get(workspace.uuid), record.status
+    if isinstance(vm, VmSeen):
+        vm = replace(vm, disk_available=rooms.get(workspace.image_folder or ""))
+    seen = WorkspaceSeen(
+        name=workspace.name,
+        word=quote(workspace.name),
+        uuid=workspace.uuid,
+        uri=workspace.uri,
+        owner=workspace.owner,
+        limits=counted.limits[workspace.uuid] if counted else Limits(),
+        owner_known=counted is None or workspace.owner not in counted.unknown_owners,
+        is_removing=workspace.removing,
+        is_recorded=counted is not None and status is not None,
+        windows=record.windows,
+        timer=timer,
+        vm=vm if isinstance(vm, VmSeen) else None,
+        why_no_vm=vm if isinstance(vm, str) else None,
+        trouble=record.trouble,
+    )
+    return seen if status is None or counted is None else _with_status(seen, status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +340,20 @@ class _Machine:
     facts: HostFacts | None = None
     has_battery: bool | None = None
     lid_closed_sleeps: bool | None = None
+
+
+class _Settings(NamedTuple):
+    """`limits`: by UUID of the workspace."""
+
+    limits: Mapping[str, Limits]
+    unknown_owners: Set[str | None]  # whom this host does not know
+    problems: tuple[Problem, ...] = ()
+    strangers: tuple[str, ...] = ()
+
+
+class _State(NamedTuple):
+    is_there: bool = True
+    why_not_written: str | None = None
 
 
 class _Record(NamedTuple):
@@ -362,6 +395,10 @@ def _has_zones() -> bool:
     except ZoneInfoNotFoundError:
         return False
     return True
+
+
+def _state_of(folder: Path) -> _State:
+    return _State(folder.exists(), _why_not_written(folder))
 
 
 def _why_not_written(folder: Path) -> str | None:

@@ -30,6 +30,7 @@ from guestwake.policy.words import Power
 from guestwake.workspaces import Workspace
 
 _SAVES_BY_ITSELF = (11, 2, 0)  # libvirt, from this version on
+_OF_THE_HOST = "qemu:///system"
 _DENIED = ("permission denied", "authentication", "polkit", "access denied")
 
 Opens = Callable[[str], AbstractContextManager[Hypervisor]]
@@ -84,7 +85,7 @@ class Look:
             is_local_qemu=local,
             is_session=session,
             daemon=libvirt_files.daemon(self.root) if local else None,
-            kvm=_kvm(self.root) if local else None,
+            kvm=_kvm(self.root, own=self.uri != _OF_THE_HOST) if local else None,
             saves_at_shutdown=saves,
             restores_at_start=restores,
         )
@@ -94,7 +95,7 @@ class Look:
         if isinstance(err, InUseByAnotherProcess):
             return Reach.TAKEN
         said = str(err).lower()
-        closed = self.uri == "qemu:///system" and libvirt_files.libvirt_socket(self.root) is False
+        closed = self.uri == _OF_THE_HOST and libvirt_files.libvirt_socket(self.root) is False
         if isinstance(err, NotAllowed) or closed or any(word in said for word in _DENIED):
             return Reach.REFUSED
         return Reach.NOT_THERE
@@ -147,12 +148,13 @@ def _at_shutdown(
     return saves, saves and conf.get("auto_shutdown_restore", "1") != "0"
 
 
-def _kvm(root: Path) -> Kvm:
+def _kvm(root: Path, *, own: bool) -> Kvm:
+    """`own`: VMs run as this user; else as one of libvirt's, whatever this one may."""
     match libvirt_files.kvm(root):
         case None:
             return Kvm.MISSING
         case usable:
-            return Kvm.USABLE if usable else Kvm.FORBIDDEN
+            return Kvm.USABLE if usable or not own else Kvm.FORBIDDEN
 
 
 def _is_local_qemu(uri: str) -> bool:

@@ -44,8 +44,8 @@ def test_root_sets_the_host_up_and_doctor_mends_what_breaks(lab_host: Host) -> N
     assert {check: found[check]["level"] for check in well} == dict.fromkeys(well, "ok")
 
     for breaks, check in (
-        ("systemctl disable --now guestwake.service", "service"),
-        ("systemctl mask --now guestwake-settings.socket", "helpers"),
+        ("systemctl mask --now guestwake.service", "service"),
+        ("systemctl disable --now guestwake-settings.socket", "helpers"),
         ("virsh autostart web01", "autostart"),
     ):
         lab_host.run("sh", "-c", breaks)

@@ -40,6 +40,7 @@ from guestwake.policy.health_facts import (
     WindowsSeen,
     WorkspaceSeen,
 )
+from guestwake.policy.health_words import JOURNAL, SETTINGS, STATE, WORKSPACES
 from guestwake.policy.limits import CatchUp, Limits, ReturnState
 from guestwake.policy.restart import MarkedReason, RestartMark
 from guestwake.policy.words import Autostart, Drift, HostFacts, Network, Now, Power
@@ -164,6 +165,10 @@ CASES: tuple[Case, ...] = (
         "systemctl unmask guestwake.service && systemctl enable --now guestwake.service",
     ),
     (
+        *(unit(enabled="masked-runtime"), "service", P, "is masked"),
+        "systemctl unmask --runtime guestwake.service && ",
+    ),
+    (
         *(unit(active="failed"), "service", P, "does not run (it is failed)"),
         "systemctl enable --now guestwake.service",
     ),
@@ -185,6 +190,10 @@ CASES: tuple[Case, ...] = (
         ),
         "systemctl enable --now guestwake-timers.socket",
     ),
+    (  # as docs/security.md advises who wants that
+        *(unit("guestwake-settings.socket", enabled="masked"), "helpers", N, "is masked"),
+        "systemctl unmask guestwake-settings.socket && ",
+    ),
     (service(on_bus=None), "bus", U, "cannot be told", None),
     (service(on_bus=False), "bus", W, "not on D-Bus", "systemctl restart guestwake.service"),
     (WELL, "bus", O, "answers on D-Bus", None),
@@ -199,7 +208,16 @@ CASES: tuple[Case, ...] = (
     ),
     (
         *(users(host(why_not_written="'/v' is not yours.")), "state-folder", P, "'/v'"),
-        "chmod -R u+rwX '/var/lib/guestwake'",
+        "sudo chown -R anna '/var/lib/guestwake' && chmod -R u+rwX '/var/lib/guestwake'",
+    ),
+    (
+        users(host(why_not_written="'/v' is not yours.", has_state_folder=False)),
+        *("state-folder", P, "'/v'", "sudo install -d -m 700 -o anna '/var/lib/guestwake'"),
+    ),
+    (
+        host(why_not_written="'/v' is not yours.", is_apart=True, state_folder="/an's"),
+        *("state-folder", P, "'/v'"),
+        """chmod -R u+rwX '/an'"'"'s'""",
     ),
     (WELL, "state-folder", O, "can be written", None),
     (host(journal_trouble="it is damaged."), "journal", P, "it is damaged.", None),
@@ -371,6 +389,11 @@ CASES: tuple[Case, ...] = (
         *(missed(times=8), "windows", W, "8 of its last 10 windows were missed"),
         "guestwake settings set WakeHost=1 --workspace 'web 1'",
     ),
+    (  # a host that no timer can wake
+        replace(missed(times=8), host=replace(HOST, service=replace(SERVICE, why_no_wake="no"))),
+        *("windows", W, "8 of its last 10 windows were missed"),
+        "guestwake settings set GuestUpdateTime=12:30 --workspace 'web 1'",
+    ),
     (
         workspace(is_stale=True, without_window=timedelta(days=9)),
         *("windows", P, "no window for 9 days; CatchUpDays is 7", "guestwake history 'web 1'"),
@@ -379,6 +402,14 @@ CASES: tuple[Case, ...] = (
         replace(workspace(windows=WindowsSeen()), host=replace(HOST, has_battery=True)),
         *("windows", N, "made up once the last one is 7 days ago"),
         "guestwake settings set WakeHost=1 --workspace 'web 1'",
+    ),
+    (
+        replace(
+            workspace(windows=WindowsSeen()),
+            host=replace(HOST, has_battery=True, service=replace(SERVICE, why_no_wake="no")),
+        ),
+        *("windows", N, "made up once the last one is 7 days ago"),
+        "guestwake settings set GuestUpdateTime=12:30 --workspace 'web 1'",
     ),
     (
         replace(
@@ -405,6 +436,11 @@ CASES: tuple[Case, ...] = (
         *(vm(autostarts=Autostart.ONCE), "autostart", N, "the next time"),
         "virsh --connect 'qemu:///system' autostart --once --disable 'web 1'",
     ),
+    (
+        workspace(uri="qemu+ssh://h/system?a=';b", vm=replace(VM, autostarts=Autostart.ALWAYS)),
+        *("autostart", W, "starts it by itself"),
+        """virsh --connect 'qemu+ssh://h/system?a='"'"';b' autostart --disable 'web 1'""",
+    ),
     (WELL, "autostart", O, "by itself", None),
     (vm(kept_by="Vagrant"), "other-program", N, "Vagrant made it", None),
     (vm(image_ok=False), "saved-image", P, "cannot be read", None),
@@ -427,7 +463,14 @@ CASES: tuple[Case, ...] = (
         workspace(guest=None, vm=replace(VM, channel=ChannelSeen.MISSING)),
         *("guest", N, "'availability only'", None),
     ),
-    (workspace(guest=replace(GUEST, refused=3)), "guest", W, "3 messages", None),
+    (
+        workspace(guest=replace(GUEST, refused=3)),
+        *("guest", W, "3 messages", "journalctl -u 'guestwake*'"),
+    ),
+    (
+        users(workspace(guest=replace(GUEST, refused=1))),
+        *("guest", W, "1 message ", "journalctl --user -u 'guestwake*'"),
+    ),
     (
         workspace(guest=replace(GUEST, ago=timedelta(days=3))),
         *("guest", W, "reported 3 days ago", "systemctl status guestwake-guest"),
@@ -479,6 +522,29 @@ def test_what_is_found(
 def test_where_all_is_well_nothing_is_wrong() -> None:
     assert not is_wrong(checkup(WELL))
     assert {each.level for each in checkup(WELL)} == {Level.OK}
+
+
+@pytest.mark.parametrize(
+    ("question", "silent"),
+    [
+        (WORKSPACES, {"workspaces"}),
+        (STATE, {"state-folder"}),
+        (JOURNAL, {"journal"}),
+        (SETTINGS, {"settings", "network", "power", "disk", "memory", "boot-storm"}),
+    ],
+)
+def test_what_was_not_answered_is_not_taken_for_well(question: str, silent: set[str]) -> None:
+    seen = replace(two(max_concurrent_starts=99), late=(question,))
+    if question == WORKSPACES:
+        seen = replace(seen, workspaces=())
+    found = {each.check for each in checkup(seen)}
+    assert found & silent == set()
+    assert "answers" in found
+
+
+def test_of_what_cannot_be_read_nothing_is_said() -> None:
+    seen = workspace(is_recorded=False, guest=None, windows=WindowsSeen())
+    assert of(seen, "windows") == of(seen, "guest") == []
 
 
 def test_unknown_and_notes_are_not_wrong() -> None:

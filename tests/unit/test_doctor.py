@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import pytest
 from command_world import CommandWorld
 
 from guestwake import doctor
+from guestwake.application import Application
 from guestwake.doctor import Doctor
 from guestwake.doctor_hypervisor import Look
 from guestwake.edges import dbus_words
@@ -103,6 +105,12 @@ def test_one_workspace_alone(world: CommandWorld) -> None:
     assert {each["about"] for each in of(said(world, "db"), "vm")} == {"db"}
     assert world.run("doctor", "wbe01") == Exit.NO_WORKSPACE
     assert "Did you mean 'web01'?" in world.err
+
+
+def test_what_is_logged_afterwards_is_not_its_business(world: CommandWorld) -> None:
+    level = logging.getLogger("guestwake").level
+    world.run("doctor")
+    assert logging.getLogger("guestwake").level == level
 
 
 def test_names_from_outside_are_escaped(world: CommandWorld) -> None:
@@ -208,6 +216,31 @@ def test_a_damaged_journal_is_one_finding_among_the_others(world: CommandWorld) 
     found = said(world)
     assert [each["level"] for each in of(found, "journal")] == ["problem"]
     assert [each["level"] for each in of(found, "vm")] == ["ok"]
+    assert of(found, "windows") == of(found, "guest") == []  # nobody can tell
+
+
+def test_settings_that_hang_hold_up_nothing_else(
+    world: CommandWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a home that lies on another machine."""
+    world.vm("web01")
+    comes_back = threading.Event()
+
+    def hangs(self: Application, owner: str | None) -> Any:
+        comes_back.wait(60)
+        raise OSError("gone")
+
+    monkeypatch.setattr(Application, "layers", hangs)
+    seen: list[Seen] = []
+    asks = threading.Thread(target=lambda: seen.append(look(world, patience=0.3)), daemon=True)
+    asks.start()
+    asks.join(20)
+    assert not asks.is_alive(), "doctor hangs"
+    comes_back.set()
+    assert "the settings" in seen[0].late
+    found = {each.check: each.level for each in checkup(seen[0])}
+    assert (found["vm"], found["answers"]) == (Level.OK, Level.PROBLEM)
+    assert {"settings", "windows", "guest", "disk"} & set(found) == set()
 
 
 def test_a_workspace_file_that_cannot_be_read_is_named(world: CommandWorld) -> None:
@@ -350,6 +383,19 @@ def test_what_libvirt_itself_does_at_the_hosts_shutdown(
     seen = asked.answered(late=False).seen
     assert (seen.saves_at_shutdown, seen.restores_at_start) == (saves, restores)
     assert seen.kvm is Kvm.MISSING
+
+
+@pytest.mark.parametrize(
+    ("uri", "kvm"),
+    [("qemu:///system", Kvm.USABLE), ("qemu:///session", Kvm.FORBIDDEN)],
+)
+def test_the_hosts_vms_run_as_another_user_who_may_use_kvm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, kvm: Kvm
+) -> None:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/kvm").touch()
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert Look(uri, (), tmp_path).answered(late=False).seen.kvm is kvm
 
 
 def test_whoever_waits_is_told_for_what(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ _BELOW = " " * 6
 def run(arguments: Namespace, application: Application) -> Exit:
     """Raises UnknownWorkspace."""
     root, live = logging.getLogger("guestwake"), Live()
+    level = root.level
     # What a back end warns of is found as well, and said once, with its remedy.
     root.setLevel((arguments.log_level or "error").upper())
     root.addHandler(live)
@@ -35,6 +36,7 @@ def run(arguments: Namespace, application: Application) -> Exit:
     finally:
         live.end()
         root.removeHandler(live)
+        root.setLevel(level)
     findings = checkup(seen)
     if arguments.json:
         say_json(as_json(findings))

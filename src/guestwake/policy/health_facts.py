@@ -97,6 +97,7 @@ class HostSeen:
     has_battery: bool | None = None
     lid_closed_sleeps: bool | None = None
     state_folder: str = ""
+    has_state_folder: bool = True
     why_not_written: str | None = None  # into the state folder, as a sentence
     journal_trouble: str | None = None
     workspace_troubles: tuple[str, ...] = ()
@@ -194,7 +195,8 @@ class WindowsSeen:
 @dataclass(frozen=True, slots=True)
 class WorkspaceSeen:
     """`word`: its name as a shell takes it. `vm` None: see its hypervisor, or `there_is_none`.
-    `standing`: what of its last run still stands, and the remedy."""
+    `standing`: what of its last run still stands, and the remedy. `is_recorded` False: what is
+    recorded of it, or what is set for it, could not be read, and nobody can tell."""
 
     name: str
     word: str
@@ -204,6 +206,7 @@ class WorkspaceSeen:
     limits: Limits
     owner_known: bool = True
     is_removing: bool = False
+    is_recorded: bool = True
     is_orphaned: bool = False  # a run is open that nobody minds
     settings_problems: tuple[str, ...] = ()
     standing: str | None = None

@@ -7,14 +7,19 @@ from datetime import datetime, timedelta
 
 from guestwake.policy.health_facts import Seen, WorkspaceSeen
 from guestwake.policy.health_words import (
+    JOURNAL,
+    SETTINGS,
     SETTINGS_SOCKET,
     SOCKET,
+    STATE,
     UNIT,
+    WORKSPACES,
     Says,
     as_root,
     note,
     ok,
     problem,
+    quoted,
     setting,
     systemctl,
     times,
@@ -74,9 +79,13 @@ def _of_unit(seen: Seen, name: str, harm: str) -> Says:
     if unit is None or not unit.is_there:
         return problem(f"{name} is not installed: {harm}.", "guestwake service install")
     if unit.enabled.startswith("masked"):
-        return problem(
+        # Settings for root alone are an administrator's choice: docs/security.md.
+        level = note if name == SETTINGS_SOCKET else problem
+        runtime = "--runtime " if unit.enabled == "masked-runtime" else ""
+        enable = systemctl(host, f"enable --now {name}")
+        return level(
             f"{name} is masked: {harm}.",
-            systemctl(host, f"unmask {name} && {systemctl(host, f'enable --now {name}')}"),
+            systemctl(host, f"unmask {runtime}{name} && {enable}"),
         )
     if unit.active not in ("active", "activating", "reloading"):
         return problem(
@@ -123,18 +132,26 @@ def lingering(seen: Seen) -> Iterator[Says]:
 
 def state_folder(seen: Seen) -> Iterator[Says]:
     host = seen.host
+    if STATE in seen.late:
+        return
     if host.why_not_written is None:
         yield ok(f"'{host.state_folder}' can be written.")
         return
-    folder = host.state_folder
-    mends = f"chmod -R u+rwX '{folder}'"
+    folder = quoted(host.state_folder)
+    mends = f"chmod -R u+rwX {folder}"
     if host.user is None and not host.is_apart:
         mends = "systemd-tmpfiles --create guestwake.conf"
+    elif host.user is not None and not host.has_state_folder:
+        mends = as_root(host, f"install -d -m 700 -o {host.user} {folder}")
+    elif host.user is not None:
+        mends = as_root(host, f"chown -R {host.user} {folder} && {mends}")
     yield problem(f"{host.why_not_written} What cannot be recorded is not woken.", mends)
 
 
 def journal(seen: Seen) -> Iterator[Says]:
     trouble = seen.host.journal_trouble
+    if JOURNAL in seen.late:
+        return
     if trouble is None:
         yield ok("The journal can be read.")
     else:
@@ -147,12 +164,14 @@ def journal(seen: Seen) -> Iterator[Says]:
 def workspaces(seen: Seen) -> Iterator[Says]:
     for trouble in seen.host.workspace_troubles:
         yield problem(trouble)
-    if not seen.workspaces and not seen.host.workspace_troubles:
+    if not seen.workspaces and not seen.host.workspace_troubles and WORKSPACES not in seen.late:
         yield note("No VM is looked after yet.", "guestwake setup")
 
 
 def settings(seen: Seen) -> Iterator[Says]:
     found = seen.host.settings_problems
+    if SETTINGS in seen.late:
+        return
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         yield problem(f"Settings: {found[0]}{more}", "guestwake settings check")
@@ -160,7 +179,8 @@ def settings(seen: Seen) -> Iterator[Says]:
         yield ok("The settings are in order.")
     for section in seen.host.strangers:
         yield note(
-            f"The settings have a section for '{section}', and no workspace has that name or UUID."
+            f"The settings have a section for '{section}', and no workspace here has that name or "
+            "UUID (yet)."
         )
 
 
@@ -207,7 +227,7 @@ def time_zone(seen: Seen) -> Iterator[Says]:
 def network(seen: Seen) -> Iterator[Says]:
     facts = seen.host.facts
     asks = [each for each in seen.workspaces if each.limits.require_network]
-    if facts is None or not asks:
+    if facts is None or not asks or SETTINGS in seen.late:
         return
     match facts.network:
         case None:
@@ -225,7 +245,8 @@ def network(seen: Seen) -> Iterator[Says]:
 
 def power(seen: Seen) -> Iterator[Says]:
     facts = seen.host.facts
-    if facts is None or not any(each.limits.require_ac_power for each in seen.workspaces):
+    asks = any(each.limits.require_ac_power for each in seen.workspaces)
+    if facts is None or not asks or SETTINGS in seen.late:
         return
     if facts.on_ac_power is None:
         yield unknown("Whether the host runs on AC power cannot be told.")
@@ -260,7 +281,7 @@ def lid(seen: Seen) -> Iterator[Says]:
 def boot_storm(seen: Seen) -> Iterator[Says]:
     host = seen.host
     active = [each for each in seen.workspaces if each.limits.guest_update_duration]
-    if len(active) < 2:
+    if len(active) < 2 or SETTINGS in seen.late:
         return
     starts = max(each.limits.max_concurrent_starts for each in active)
     if host.cpus is not None and starts > _STARTS_A_CPU * host.cpus and len(active) > starts // 2:

@@ -32,12 +32,15 @@ def reach(seen: Seen, hypervisor: HypervisorSeen) -> Iterator[Says]:
             yield problem(f"{said[0].upper()}{said[1:]}.", _daemon(seen, hypervisor, "start"))
         case Reach.NO_LIBRARY:
             yield problem(
-                "Python knows no libvirt here.", as_root(host, "apt install python3-libvirt")
+                "Python knows no libvirt here. Where Guestwake lies in a virtual environment, that "
+                "must have been made with --system-site-packages.",
+                as_root(host, "apt install python3-libvirt"),
             )
         case Reach.REFUSED:
             who = host.user or "guestwake"
+            then = " After the command log off and on again." if host.user is not None else ""
             yield problem(
-                "It does not let this user change VMs. After the command log off and on again.",
+                f"It does not let this user change VMs.{then}",
                 as_root(host, f"usermod -aG libvirt {who}"),
             )
         case Reach.TAKEN:

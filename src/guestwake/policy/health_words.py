@@ -10,6 +10,12 @@ UNIT = "guestwake.service"
 SOCKET = "guestwake-timers.socket"
 SETTINGS_SOCKET = "guestwake-settings.socket"
 
+# Questions whose answer, where it is late, nobody may take for "all is well".
+WORKSPACES = "the workspaces' files"
+STATE = "the state folder"
+SETTINGS = "the settings"
+JOURNAL = "the journal"
+
 
 class Says(NamedTuple):
     """One finding, before it is known which check it is of."""
@@ -51,6 +57,11 @@ def systemctl(host: HostSeen, words: str) -> str:
 def setting(workspace: WorkspaceSeen, name: str, value: str) -> str:
     """The command that sets it for this workspace alone."""
     return f"guestwake settings set {name}={value} --workspace {workspace.word}"
+
+
+def quoted(text: str) -> str:
+    """One word of a command line, whatever is in it."""
+    return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 def times(count: int, noun: str) -> str:

@@ -7,11 +7,13 @@ from datetime import timedelta
 
 from guestwake.policy.health_facts import ChannelSeen, Seen, WorkspaceSeen
 from guestwake.policy.health_words import (
+    SETTINGS,
     UNIT,
     Says,
     note,
     ok,
     problem,
+    quoted,
     setting,
     systemctl,
     times,
@@ -113,6 +115,8 @@ def timer(seen: Seen, workspace: WorkspaceSeen) -> Iterator[Says]:
 
 def windows(seen: Seen, workspace: WorkspaceSeen) -> Iterator[Says]:
     limits, had = workspace.limits, workspace.windows
+    if not workspace.is_recorded:
+        return
     if not limits.guest_update_duration:
         yield note("GuestUpdateDuration is 0: it has no windows.")
     elif workspace.is_paused:
@@ -126,9 +130,9 @@ def windows(seen: Seen, workspace: WorkspaceSeen) -> Iterator[Says]:
             f"guestwake history {workspace.word}",
         )
     elif had.passed >= _ENOUGH and had.missed > had.passed * _FEW:
-        yield _often(workspace)
+        yield _often(seen, workspace)
     elif _is_at_risk(seen, workspace):
-        yield _laptop(workspace)
+        yield _laptop(seen, workspace)
     elif not had.passed:
         yield ok("No window of it has passed yet.")
     else:
@@ -142,9 +146,9 @@ def _never(seen: Seen, workspace: WorkspaceSeen) -> Says:
     return problem(f"{text}, {reason}", remedy)
 
 
-def _often(workspace: WorkspaceSeen) -> Says:
+def _often(seen: Seen, workspace: WorkspaceSeen) -> Says:
     had = workspace.windows
-    reason, remedy = _reason(workspace, can_wake=True)
+    reason, remedy = _reason(workspace, can_wake=_can_wake(seen))
     return warning(f"{had.missed} of its last {had.passed} windows were missed, {reason}", remedy)
 
 
@@ -177,7 +181,8 @@ def _kept_from_waking(workspace: WorkspaceSeen, why: str) -> tuple[str, str | No
 
 def _host_was_not_up(workspace: WorkspaceSeen, *, can_wake: bool) -> tuple[str, str | None]:
     limits = workspace.limits
-    text = f"as the host was off or asleep at {limits.guest_update_time:%H:%M}"
+    # Nothing is on record for them, and so this is a guess.
+    text = f"probably as the host was off or asleep at {limits.guest_update_time:%H:%M}"
     if not limits.wake_host and can_wake:
         return f"{text}: let it be woken.", setting(workspace, "WakeHost", "1")
     if limits.catch_up is CatchUp.NEVER:
@@ -200,10 +205,11 @@ def _is_at_risk(seen: Seen, workspace: WorkspaceSeen) -> bool:
     return seen.host.has_battery is True and is_new and not workspace.limits.wake_host
 
 
-def _laptop(workspace: WorkspaceSeen) -> Says:
+def _laptop(seen: Seen, workspace: WorkspaceSeen) -> Says:
     limits = workspace.limits
     when = f"{limits.guest_update_time:%H:%M}"
-    remedy = setting(workspace, "WakeHost", "1")
+    helps = ("WakeHost", "1") if _can_wake(seen) else ("GuestUpdateTime", "12:30")
+    remedy = setting(workspace, *helps)
     if limits.catch_up is CatchUp.NEVER:
         return warning(
             f"This host has a battery: where it is off or asleep at {when} the window is missed, "
@@ -229,12 +235,13 @@ def autostart(seen: Seen, workspace: WorkspaceSeen) -> Iterator[Says]:
             yield warning(
                 "libvirt starts it by itself (autostart): it then runs before its window, and is "
                 "only watched, never put back.",
-                f"virsh --connect '{workspace.uri}' autostart --disable {workspace.word}",
+                f"virsh --connect {quoted(workspace.uri)} autostart --disable {workspace.word}",
             )
         case Autostart.ONCE:
             yield note(
                 "libvirt starts it with the host the next time, as it ran when that went down.",
-                f"virsh --connect '{workspace.uri}' autostart --once --disable {workspace.word}",
+                f"virsh --connect {quoted(workspace.uri)} autostart --once --disable "
+                f"{workspace.word}",
             )
         case Autostart.NEVER:
             yield ok("Nothing of libvirt's starts it by itself.")
@@ -276,6 +283,8 @@ def disk(seen: Seen, workspace: WorkspaceSeen) -> Iterator[Says]:
     found, reserve = workspace.vm, workspace.limits.disk_reserve
     if found is None or found.disk_available is None or found.power is not Power.OFF:
         return  # what is saved has its room already
+    if SETTINGS in seen.late:
+        return
     left = found.disk_available - found.memory
     if left < reserve:
         yield problem(
@@ -289,7 +298,7 @@ def disk(seen: Seen, workspace: WorkspaceSeen) -> Iterator[Says]:
 def memory(seen: Seen, workspace: WorkspaceSeen) -> Iterator[Says]:
     found, facts = workspace.vm, seen.host.facts
     room = facts.memory_available if facts else None
-    if found is None or room is None or found.power not in _AT_REST:
+    if found is None or room is None or found.power not in _AT_REST or SETTINGS in seen.late:
         return
     reserve = workspace.limits.memory_reserve
     if room - found.memory < reserve:
@@ -314,7 +323,7 @@ def guest_agent(seen: Seen, workspace: WorkspaceSeen) -> Iterator[Says]:
         yield note(
             "It has no channel for qemu-guest-agent: its clock cannot be set after a wake, nor its "
             "update clients be asked to look.",
-            f"virt-xml --connect '{workspace.uri}' {workspace.word} --add-device --channel "
+            f"virt-xml --connect {quoted(workspace.uri)} {workspace.word} --add-device --channel "
             "unix,target.type=virtio,target.name=org.qemu.guest_agent.0",
         )
 
@@ -335,6 +344,8 @@ def channel(seen: Seen, workspace: WorkspaceSeen) -> Iterator[Says]:
 
 def guest(seen: Seen, workspace: WorkspaceSeen) -> Iterator[Says]:
     said, found = workspace.guest, workspace.vm
+    if not workspace.is_recorded:
+        return
     if said is None:
         if found is not None and found.channel is ChannelSeen.THERE:
             yield note(
@@ -349,7 +360,12 @@ def guest(seen: Seen, workspace: WorkspaceSeen) -> Iterator[Says]:
             )
         return
     if said.refused:
-        yield warning(f"{times(said.refused, 'message')} of its guest made no sense: see docs.")
+        logs = "journalctl --user" if seen.host.user is not None else "journalctl"
+        yield warning(
+            f"{times(said.refused, 'message')} of its guest made no sense, and counted for "
+            "nothing. The log says why:",
+            f"{logs} -u 'guestwake*' -e",
+        )
     if said.ago > workspace.without_window + _SILENT_FOR:
         yield warning(
             f"Its guest reported {_ago(said.ago)} ago, and in its last window said nothing: in the "
