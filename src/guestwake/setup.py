@@ -6,7 +6,7 @@ do, and nothing is done that does not stand in it. Doing it again does what is l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,16 +29,18 @@ from guestwake.schedulers.systemd_deeds import systemctl
 from guestwake.schedulers.systemd_install import SERVICE, Done
 from guestwake.schedulers.systemd_state import unit_states
 from guestwake.schedulers.systemd_text import timer_name
-from guestwake.settings.change import Whose, change, own_layer, wished
+from guestwake.settings.change import Changed, Whose, change, own_layer, wished
 from guestwake.settings.resolve import load, resolve, with_overrides
 from guestwake.settings.settings_client import writes_for
 from guestwake.settings.source import Layer
 from guestwake.settings.toml_writer import TomlWriter
+from guestwake.workspaces import WorkspaceError
 from guestwake.zone import host_zone
 
 _SHOWN = 3  # windows of each
 _LOOK_AHEAD = timedelta(days=15)
 _SYSTEMD_PATIENCE = 5.0
+_LINGERING = Path("/var/lib/systemd/linger")
 _POLICIES = (Layer.MACHINE_POLICY, Layer.USER_POLICY)
 
 
@@ -78,6 +80,7 @@ class Wish:
     vms: tuple[str, ...] = ()
     assignments: tuple[str, ...] = ()
     service: bool = True
+    linger: bool = False  # of an ordinary user: the service is to work also while logged off
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ class Setup:
         look.fill(self._application.hypervisor)
         if look.reach is not Reach.OPEN:
             return None
-        known = {each.uuid for each in self._application.workspaces.all()}
+        known = {each.uuid for each in self._application.workspaces.all() if not each.removing}
         with self._application.hypervisor(look.uri) as hypervisor:
             return [
                 Candidate(vm, hypervisor.state(vm).power, vm.uuid in known)
@@ -164,17 +167,34 @@ class Setup:
         return (Service.INSTALLED if wanted else Service.LEFT_OUT), None
 
     def plan(self, wish: Wish, candidates: Iterable[Candidate]) -> Plan:
-        """`candidates`: those that `wish.vms` name. Raises SettingsError."""
+        """`candidates`: those that `wish.vms` name. Raises SettingsError, WorkspaceError."""
         wished(wish.assignments)  # all mistakes at once, before anything else
-        paths = self._application.paths
+        paths, chosen = self._application.paths, list(candidates)
+        self._check_names(each.vm for each in chosen if not each.is_workspace)
         service, why = self.service(wanted=wish.service)
+        if service is Service.THERE and wish.linger and not self._lingers():
+            service = Service.INSTALLED
         return Plan(
             wish,
-            tuple(self._planned(each, wish) for each in candidates),
+            tuple(self._planned(each, wish) for each in chosen),
             TomlWriter(paths, own_layer(paths), wish.owner).file,
             service,
             why,
         )
+
+    def _check_names(self, new: Iterable[Vm]) -> None:
+        """Before a setting is written: a section of that name would be the other one's."""
+        known = {each.name: each for each in self._application.workspaces.all()}
+        for vm in new:
+            if vm.name in known and known[vm.name].uuid != vm.uuid:
+                raise WorkspaceError(
+                    f"there is another workspace '{vm.name}' ({known[vm.name].uri}): rename one of "
+                    "the two VMs, or remove that workspace first."
+                )
+
+    def _lingers(self) -> bool:
+        user = self._application.paths.user
+        return user is None or (_LINGERING / user).exists()
 
     def _planned(self, candidate: Candidate, wish: Wish) -> PlannedVm:
         vm = candidate.vm
@@ -209,26 +229,27 @@ class Setup:
 
     # doing
 
-    def install(self, plan: Plan, *, linger: bool = False) -> Done:
+    def install(self, plan: Plan) -> Done:
         """The service. Raises SchedulerError, OSError, PathsError."""
         if plan.service is not Service.INSTALLED:
             return Done()
-        return installation(self._application).install(linger=linger)
+        return installation(self._application).install(linger=plan.wish.linger)
 
-    def write_settings(self, plan: Plan) -> None:
-        """Raises NotWritten."""
+    def write_settings(self, plan: Plan) -> Iterator[tuple[PlannedVm, list[Changed]]]:
+        """One VM after the other. Raises NotWritten."""
         paths = self._application.paths
         for each in plan.vms:
             whose = Whose(own_layer(paths), plan.wish.owner, (each.vm.name, each.vm.uuid))
             if each.assignments:
-                change(paths, whose, wished(each.assignments), writes_for(paths))
+                yield each, change(paths, whose, wished(each.assignments), writes_for(paths))
 
-    def add(self, plan: Plan) -> list[Added]:
-        """As the one whom the state belongs to. Raises as `Application.add` does."""
-        new = [each.vm for each in plan.vms if each.is_new]
-        added = [self._application.add(vm.uuid, plan.wish.uri, plan.wish.owner) for vm in new]
+    def add(self, plan: Plan) -> Iterator[Added]:
+        """One after the other, as the one whom the state belongs to. Raises as `Application.add`
+        does."""
+        for each in plan.vms:
+            if each.is_new:
+                yield self._application.add(each.vm.uuid, plan.wish.uri, plan.wish.owner)
         self._application.poke()
-        return added
 
 
 def chosen(candidates: Sequence[Candidate], names: Iterable[str]) -> list[Candidate]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from guestwake.edges import setup as edge
 from guestwake.edges.exit_codes import Exit
 from guestwake.edges.parser import parse
 from guestwake.edges.setup import EndOfAnswers
-from guestwake.hypervisors.api import Unreachable
+from guestwake.hypervisors.api import NotAllowed, Unreachable
 from guestwake.paths import Paths
 from guestwake.policy.words import Power
 from guestwake.schedulers.systemd_install import Done
-from guestwake.setup import Service, Setup
+from guestwake.setup import Service, Setup, Wish
 
 
 @pytest.fixture
@@ -247,6 +248,48 @@ def test_what_a_policy_has_settled_is_said_and_not_written(world: CommandWorld) 
     assert settings(world) == ""
 
 
+def test_what_is_written_and_does_not_count_is_told(world: CommandWorld) -> None:
+    folder = world.root / "etc/guestwake/guestwake.toml.d"
+    folder.mkdir(parents=True)
+    (folder / "a.toml").write_text('guest_update_time = "01:00"\n[workspace.db]\nwake_host = 0\n')
+    assert world.run("setup", "--vm", "db", "--time", "03:00", "--wake-host", "--yes") == Exit.DONE
+    assert "wrote GuestUpdateTime=03:00, WakeHost=1 for 'db'" in world.out
+    assert f"But what counts is 0: machine, {folder / 'a.toml'}:3." in world.out
+    assert "counts is 01:00" not in world.out  # its own section beats the general one
+
+
+def test_a_vm_of_the_name_of_another_workspace_is_refused_before_anything_is_written(
+    world: CommandWorld,
+) -> None:
+    world.run("setup", "--vm", "db", "--time", "03:00", "--yes")
+    before = files(world), settings(world)
+    (workspace,) = world.application.workspaces.all()
+    world.application.workspaces.write(
+        replace(workspace, name="web01", uri="qemu+ssh://far/system")
+    )
+    assert world.run("setup", "--vm", "web01", "--time", "05:00", "--yes") == Exit.NO_WORKSPACE
+    assert "another workspace 'web01' (qemu+ssh://far/system)" in world.err
+    assert (files(world), settings(world)) == before
+
+
+def test_what_was_to_be_removed_can_be_looked_after_again(world: CommandWorld) -> None:
+    world.run("setup", "--vm", "db", "--yes")
+    (workspace,) = world.application.workspaces.all()
+    world.application.workspaces.write(replace(workspace, removing=True))
+    assert world.run("setup", "--vm", "db", "--yes") == Exit.DONE
+    assert [each.removing for each in world.application.workspaces.all()] == [False]
+
+
+def test_where_it_ends_in_the_middle_what_was_done_is_told(world: CommandWorld) -> None:
+    (web01,) = (it.vm for it in world.machine.all() if it.name == "web01")
+    words = ("setup", "--vm", "db", "web01", "--time", "03:00", "--yes")
+    world.machine.fail("traits", NotAllowed("not this one"), vm=web01)
+    assert world.run(*words) == Exit.HYPERVISOR
+    assert "done: 'db' is looked after now" in world.err
+    assert "called again, does what is left" in world.err
+    assert names(world) == ["db"]
+
+
 def test_no_hypervisor_and_what_to_do_about_it(world: CommandWorld) -> None:
     world.machine.fail("vms", Unreachable("cannot reach it: permission denied"))
     assert world.run("setup", "--vm", "db") == Exit.HYPERVISOR
@@ -273,14 +316,30 @@ def test_the_service_is_installed_first_and_the_workspaces_come_last(
         lambda self, *, wanted: (Service.INSTALLED if wanted else Service.LEFT_OUT, None),
     )
     monkeypatch.setattr("guestwake.setup.installation", lambda application: Installs())
+    monkeypatch.setattr(edge, "user_name", lambda: "anna")
     assert world.run("setup", "--vm", "db", "--time", "03:00", "--linger", "--yes") == Exit.DONE
     assert order == ["install [] '' True"]
+    assert "it is installed, and runs also while you are logged off" in world.out
     assert "- wrote a unit" in world.out
     assert "- a note" in world.out
     assert "guestwake-wake@" in world.out
     assert world.run("setup", "--vm", "web01", "--no-service", "--yes") == Exit.DONE
     assert "no window opens by itself" in world.out
     assert len(order) == 1
+
+
+def test_lingering_is_asked_for_also_where_the_service_runs(
+    world: CommandWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("guestwake.setup._LINGERING", tmp_path)
+    monkeypatch.setattr(Setup, "service", lambda self, *, wanted: (Service.THERE, None))
+    application = world.application
+    application.paths = replace(application.paths, user="anna", own_config=tmp_path / "own")
+    wish = Wish("qemu:///session", "anna", linger=True)
+    assert Setup(application).plan(wish, ()).service is Service.INSTALLED
+    assert Setup(application).plan(replace(wish, linger=False), ()).service is Service.THERE
+    (tmp_path / "anna").touch()
+    assert Setup(application).plan(wish, ()).service is Service.THERE
 
 
 def test_root_adds_as_the_services_user(

@@ -53,7 +53,7 @@ def _tell(found: Sequence[Told], arguments: Namespace, paths: Paths) -> None:
         say_json([{**each, "undo": _undo([each], arguments, paths)} for each in found])
         return
     for each in found:
-        say(_done(each, arguments.workspace))
+        say(done(each, arguments.workspace))
     for command in _undo(found, arguments, paths):
         say(f"Undo: {command}")
 
@@ -118,7 +118,7 @@ def _changed_by_host(
 # what is said
 
 
-def _done(told: Told, workspace: str | None) -> str:
+def done(told: Told, workspace: str | None) -> str:
     name, file = told["name"], told["file"]
     of = f" for '{workspace}'" if workspace else ""
     value = _text(name, told["value"])

@@ -14,6 +14,7 @@ from shlex import quote
 from zoneinfo import ZoneInfo
 
 from guestwake.application import Application, default_uri, user_name
+from guestwake.edges import changing
 from guestwake.edges.as_service import as_service
 from guestwake.edges.exit_codes import Exit
 from guestwake.edges.live import Live
@@ -24,7 +25,7 @@ from guestwake.policy.health_facts import HostSeen, Seen
 from guestwake.policy.health_hypervisor import reach
 from guestwake.policy.limits import Limits
 from guestwake.policy.words import Power
-from guestwake.settings.change import as_text, wished
+from guestwake.settings.change import as_json, as_text, wished
 from guestwake.settings.resolve import SettingsError
 from guestwake.settings.table import BY_NAME
 from guestwake.setup import Candidate, Plan, PlannedVm, Service, Setup, Unreached, Wish, chosen
@@ -107,7 +108,7 @@ def _wish(
         given |= _when(given, present, setup, person)
     service = not arguments.no_service
     assignments = tuple(f"{name}={value}" for name, value in given.items())
-    return Wish(uri, user_name(), vms, assignments, service)
+    return Wish(uri, user_name(), vms, assignments, service, arguments.linger)
 
 
 def _given(arguments: Namespace) -> Iterator[tuple[str, str]]:
@@ -247,7 +248,11 @@ def _shown_vm(planned: PlannedVm, plan: Plan) -> Iterator[str]:
 def _service(plan: Plan) -> str:
     match plan.service:
         case Service.INSTALLED:
-            return "systemd runs guestwake.service, which opens the windows: it is installed"
+            also = plan.wish.linger and plan.wish.owner is not None
+            lingers = ", and runs also while you are logged off" if also else ""
+            return (
+                f"systemd runs guestwake.service, which opens the windows: it is installed{lingers}"
+            )
         case Service.THERE:
             return "guestwake.service runs already, and stays"
         case Service.NOT_YET:
@@ -266,24 +271,16 @@ def _power(power: Power) -> str:
 
 
 def _do(arguments: Namespace, setup: Setup, plan: Plan, paths: Paths, build: Build) -> Exit:
-    umask = os.umask(0o022)  # units and settings are for all to read
+    done: list[str] = []
+    notes: list[str] = []
     try:
-        installed = setup.install(plan, linger=arguments.linger)
-        setup.write_settings(plan)
-    finally:
-        os.umask(umask)
-    added = Setup(build(as_service(paths))).add(plan)
-    done = [
-        *installed.done,
-        *(
-            f"wrote {', '.join(each.assignments)} for '{each.vm.name}' into {plan.file}"
-            for each in plan.vms
-            if each.assignments
-        ),
-        *(f"'{each.workspace.name}' is looked after now" for each in added),
-    ]
-    # What to do then is said below, for this very plan.
-    notes = [line for line in installed.next if "workspace add" not in line]
+        _carry_out(done, notes, setup, plan, paths, build)
+    except BaseException:  # what was done until then stays
+        for line in done:
+            complain(f"done: {line}")
+        if done:
+            complain("the rest is not; the same command, called again, does what is left.")
+        raise
     following = list(_next(plan))
     if arguments.json:
         say_json({"plan": _plan_json(plan), "done": done, "notes": notes, "next": following})
@@ -296,6 +293,29 @@ def _do(arguments: Namespace, setup: Setup, plan: Plan, paths: Paths, build: Bui
     for line in following:
         say(f"  {printable(line)}")
     return Exit.DONE
+
+
+def _carry_out(
+    done: list[str], notes: list[str], setup: Setup, plan: Plan, paths: Paths, build: Build
+) -> None:
+    """`done`, `notes`: sentences are added as it goes."""
+    umask = os.umask(0o022)  # units and settings are for all to read
+    try:
+        installed = setup.install(plan)
+        done += installed.done
+        # What to do then is said afterwards, for this very plan.
+        notes += [line for line in installed.next if "workspace add" not in line]
+        for each, changes in setup.write_settings(plan):
+            done.append(
+                f"wrote {', '.join(each.assignments)} for '{each.vm.name}' into {plan.file}"
+            )
+            notes += [
+                changing.done(as_json(one), each.vm.name) for one in changes if not one.counts
+            ]
+    finally:
+        os.umask(umask)
+    for added in Setup(build(as_service(paths))).add(plan):
+        done.append(f"'{added.workspace.name}' is looked after now")
 
 
 def _next(plan: Plan) -> Iterator[str]:
