@@ -36,10 +36,20 @@ NEVER_BOOTS = f"{COMMAND_LINE} init=/usr/bin/sleep -- infinity"
 # The Guest Update Service is in the image; these let it be, as in a guest that never had one.
 UNITS = ("guestwake-guest.service", "guestwake-guest.socket")
 NO_SERVICE = "".join(f" systemd.mask={unit}" for unit in UNITS)
+# Into the guest only: it reaches nothing. Without a ROM, which it would only boot from, and where
+# libvirt, which does not know of it, puts no device.
+NETWORK = """\
+  <qemu:commandline>
+    <qemu:arg value='-netdev'/>
+    <qemu:arg value='user,id=lab,restrict=on,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22'/>
+    <qemu:arg value='-device'/>
+    <qemu:arg value='virtio-net-pci,netdev=lab,romfile=,addr=0x1e'/>
+  </qemu:commandline>
+"""
 CHANNEL = "<channel type='unix'><target type='virtio' name='org.guestwake.update.0'/></channel>"
 
 DOMAIN = """\
-<domain type='{domain_type}'>
+<domain type='{domain_type}' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{name}</name>
   <uuid>{uuid}</uuid>
   <memory unit='MiB'>{memory}</memory>
@@ -67,7 +77,7 @@ DOMAIN = """\
     <graphics type='vnc'><listen type='socket' socket='{display}'/></graphics>
     <video><model type='vga'/></video>
   </devices>
-</domain>
+{network}</domain>
 """
 
 
@@ -133,16 +143,18 @@ class Place(ABC):
         boots: bool = True,
         channel: bool = True,
         service: bool = True,
+        ssh_port: int | None = None,
     ) -> Guest:
         """An off guest with the package at 1.0. `memory` in MiB; `boots=False`: it starts and
         hangs before anything in it could answer; `channel`: it has the port on which its Guest
-        Update Service speaks; `service`: that runs. Names of at most 20 characters."""
+        Update Service speaks; `service`: that runs; `ssh_port`: of 127.0.0.1, it leads to the
+        guest's port 22 once `serve_ssh` was called. Names of at most 20 characters."""
         guest = Guest(self, name, str(uuids.uuid4()))
         guest.make_disk(self.image.disk)
         command_line = COMMAND_LINE if boots else NEVER_BOOTS
         if not service:
             command_line += NO_SERVICE
-        guest.define(memory=memory, command_line=command_line, channel=channel)
+        guest.define(memory=memory, command_line=command_line, channel=channel, ssh_port=ssh_port)
         return guest
 
     def hibernated_guest(self, name: str, *, paused: bool = False) -> Guest:
@@ -262,7 +274,14 @@ class Guest:
         words = [*command, "-b", str(self.lab.inside(base)), str(self.disk), DISK]
         subprocess.run(words, check=True)
 
-    def define(self, *, memory: int, command_line: str, channel: bool = True) -> None:
+    def define(
+        self,
+        *,
+        memory: int,
+        command_line: str,
+        channel: bool = True,
+        ssh_port: int | None = None,
+    ) -> None:
         inside = self.lab.inside
         xml = DOMAIN.format(
             domain_type=self.lab.domain_type,
@@ -271,6 +290,7 @@ class Guest:
             memory=memory,
             command_line=command_line,
             channel=CHANNEL if channel else "",
+            network=NETWORK.format(port=ssh_port) if ssh_port else "",
             kernel=escape(str(inside(self.lab.image.kernel))),
             initrd=escape(str(inside(self.lab.image.initrd))),
             disk=inside(self.disk),

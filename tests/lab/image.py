@@ -35,7 +35,9 @@ SERVICE = CACHE / "guestwake-guest.pyz"
 RELEASE = "bookworm"
 PACKAGES = (
     "systemd,systemd-sysv,dbus,udev,kmod,libpam-systemd,login,iproute2,linux-image-cloud-amd64,"
-    "initramfs-tools,qemu-guest-agent,python3-minimal,unattended-upgrades"
+    "initramfs-tools,qemu-guest-agent,python3-minimal,unattended-upgrades,"
+    # An application with a window of its own, and how it comes to another screen.
+    "9menu,openssh-server,xauth"
 )
 LEFT_OUT = ("doc", "man", "info", "locale")
 DISK = "1200M"
