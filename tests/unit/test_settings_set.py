@@ -78,6 +78,8 @@ splay = 5
         ("[workspace.w]\nsplay = 1\n", (("w", "Splay", None),), ""),
         ("a_b = 1\n\n[workspace.w]\nsplay = 1\n\n[workspace.x]\nsplay = 1\n",
          (("w", "Splay", None),), "a_b = 1\n\n[workspace.x]\nsplay = 1\n"),
+        ("[workspace.w] # Bob's\nsplay = 1\n", (("w", "Splay", None),),
+         "[workspace.w] # Bob's\n"),
         ("[workspace.w]\n# why\nsplay = 1\n", (("w", "Splay", None),), "[workspace.w]\n# why\n"),
         ("splay = 1\n", ((None, TIME, None), ("w", TIME, None)), "splay = 1\n"),
         ("guest_update_days = [\n 'Mon', # m\n]\n", ((None, DAYS, ["Tuesday"]),),

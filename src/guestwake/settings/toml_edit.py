@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from guestwake.settings.table import Setting
 from guestwake.settings.toml_text import statements
 
+_HEADER = r"\[[^#\n]*\]\s*"  # without a comment
+
 
 class Edit(NamedTuple):
     """`section`: of the workspace, as it is spelled in the file; None: the general values.
@@ -116,7 +118,7 @@ def _changed(piece: list[str], edit: Edit) -> list[str]:
     else:
         table[edit.setting.toml] = edit.value
     lines = tomlkit.dumps(document).rstrip("\n").split("\n")
-    if edit.value is None and edit.section is not None and len(lines) == 1 and lines[0][:1] == "[":
+    if edit.value is None and edit.section is not None and re.fullmatch(_HEADER, "\n".join(lines)):
         return []
     return [*(lines if lines != [""] else []), *piece[end:]]
 
