@@ -108,6 +108,23 @@ def test_all_spellings_of_toml_can_be_changed(text: str) -> None:
         assert not found.broken
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["workspace = 5\n", "[[workspace]]\nx = 1\n", "workspace.web01 = 5\n", "workspace = []\n",
+     "[[workspace.web01]]\nsplay = 1\n"],
+)  # fmt: skip
+def test_what_is_no_table_is_for_a_person(world: CommandWorld, text: str) -> None:
+    for value in (7, None):
+        with pytest.raises(CannotEdit):
+            edit(text, ("web01", "Splay", value))
+    world.vm("web01")
+    file = put(world, text)
+    assert world.run("settings", "set", "Splay=5", "--workspace", "web01") == Exit.SETTINGS
+    assert "edit the file" in world.err
+    assert file.read_text() == text
+    assert world.run("settings", "clear", "MaxAwake") == 0
+
+
 def test_what_would_come_out_wrong_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the library makes of it."""
     monkeypatch.setattr("tomlkit.dumps", lambda _: "splay = 1\n")

@@ -38,8 +38,8 @@ class CannotEdit(ValueError):
 def edited(text: str, edits: Iterable[Edit]) -> str:
     """`text` is valid TOML with plain line ends. Raises CannotEdit."""
     for edit in edits:
-        new = _edited(text, edit)
-        if _read(new) != _wanted(text, edit):
+        wanted, new = _wanted(text, edit), _edited(text, edit)
+        if _read(new) != wanted:
             raise CannotEdit(edit.setting.toml)
         text = new
     return text
@@ -48,7 +48,8 @@ def edited(text: str, edits: Iterable[Edit]) -> str:
 def sections(text: str) -> list[str]:
     """Of workspaces, as they are spelled there."""
     found = _plain(text).get("workspace")
-    return [name for name, one in found.items() if isinstance(one, dict)] if found else []
+    tables = found.items() if isinstance(found, dict) else ()
+    return [name for name, one in tables if isinstance(one, dict)]
 
 
 def _edited(text: str, edit: Edit) -> str:
@@ -153,10 +154,13 @@ def _read(text: str) -> dict[str, Any] | None:
 
 
 def _wanted(text: str, edit: Edit) -> dict[str, Any]:
+    """Raises CannotEdit where something else stands in the place of a table."""
     whole = _plain(text)
     table = whole
     for name in edit.table:
         table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise CannotEdit(edit.setting.toml)
     if edit.value is None:
         table.pop(edit.setting.toml, None)
     else:
