@@ -142,14 +142,29 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    """Several begin at once after an upgrade: the first does it, and the others wait for that."""
+    if _version(db, path) == len(_MIGRATIONS):
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for statements in _MIGRATIONS[_version(db, path) :]:
+            for statement in statements.split(";"):
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+        db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    """Raises JournalError where it is of a newer Guestwake."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(_MIGRATIONS):
         raise JournalError(_other_version(path, version))
-    for number, statements in enumerate(_MIGRATIONS[version:], start=version + 1):
-        db.executescript(
-            f"BEGIN IMMEDIATE; {statements} PRAGMA user_version = {number};"
-            f" PRAGMA application_id = {_APPLICATION_ID}; COMMIT;"
-        )
+    return version
 
 
 def _other_version(path: Path, version: int) -> str:

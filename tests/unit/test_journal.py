@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from guestwake.journal import FOR_EVER, Journal
+from guestwake.journal import FOR_EVER, AskedRun, Journal
 from guestwake.journal_file import _MIGRATIONS, JournalDamaged, JournalError, set_aside
 from guestwake.policy.run import Kind, Phase, Prior, WakeRun, Why
 from guestwake.policy.window import Opening
@@ -241,3 +242,24 @@ def test_one_of_an_older_guestwake_can_be_read_before_anybody_writes_it(tmp_path
     reading.close()
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+def test_several_that_begin_after_an_upgrade(tmp_path: Path, path: Path) -> None:
+    """Whoever comes second finds it done; nothing of it is lost."""
+    path.parent.mkdir()
+    for version in range(1, len(_MIGRATIONS)):
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.executescript(f"{''.join(_MIGRATIONS[:version])} PRAGMA user_version = {version};")
+            db.execute("INSERT INTO pause VALUES ('vm', ?)", (ENDS.isoformat(),))
+        with ThreadPoolExecutor(8) as threads:
+            for journal in list(threads.map(lambda _: _opened_and_closed(path), range(8))):
+                assert journal is None
+        with closing(Journal(path)) as journal:
+            assert journal.paused_until("vm") == ENDS
+            journal.ask_wake("vm", AskedRun(ENDS - OPENS, OPENS, "use"))
+        for one in tmp_path.glob(f"**/{path.name}*"):
+            one.unlink()
+
+
+def _opened_and_closed(path: Path) -> None:
+    Journal(path).close()
