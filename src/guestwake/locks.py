@@ -38,7 +38,10 @@ def held(path: Path) -> Iterator[None]:
             raise AlreadyRunning(path, _written_pid(handle)) from err
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-        yield
+        try:
+            yield
+        finally:
+            os.ftruncate(handle, 0)  # the next holder is not taken for this process
     finally:
         os.close(handle)
 

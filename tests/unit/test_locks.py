@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,11 @@ def test_another_process_holds_it_until_it_is_killed(tmp_path: Path) -> None:
     assert not is_held(lock)
     with held(lock):
         assert is_held(lock)
+
+
+def test_who_let_go_is_named_no_more(tmp_path: Path) -> None:
+    """The next holder has the lock a moment before its name is in the file."""
+    path = tmp_path / "lock"
+    with held(path):
+        assert path.read_text().strip() == str(os.getpid())
+    assert path.read_text() == ""
