@@ -10,10 +10,10 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from shlex import quote
@@ -31,8 +31,8 @@ from guestwake.hypervisors.api import (
     VmTraits,
 )
 from guestwake.journal import Journal
-from guestwake.journal_file import JournalDamaged, set_aside
-from guestwake.locks import held, holder_of, is_held
+from guestwake.journal_file import JournalDamaged, JournalError, set_aside
+from guestwake.locks import AlreadyRunning, held, holder_of, is_held
 from guestwake.paths import Paths, PathsError, account_name, acts_for_host
 from guestwake.policy import close, prompt
 from guestwake.policy.due import Due, due
@@ -46,10 +46,7 @@ from guestwake.policy.window import (
     schedule_of,
 )
 from guestwake.policy.words import Now, Power
-from guestwake.restart_service import (
-    keep_timer,
-    logged_on,
-)
+from guestwake.restart_service import asked_run, keep_timer, logged_on
 from guestwake.schedulers.api import Scheduler, SchedulerError
 from guestwake.settings.resolve import Layers, Resolved, load, resolve
 from guestwake.update_manager import (
@@ -67,9 +64,6 @@ from guestwake_wire import __version__
 if TYPE_CHECKING:
     from guestwake.channels.reading import ReaderProcess
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger(__name__)
 
 VERSION = __version__
@@ -81,9 +75,6 @@ SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 # For a manager: a signal that does nothing to a program that does not know it.
 LOOK_NOW = signal.SIGCONT
 _HEARS = 10.0  # seconds that a guest is given to say how it is
-_ASKED_FOR = timedelta(minutes=10)  # nobody wants at night what could not be done at noon
-_HOLDS_MAX = 32  # of one workspace
-_LOOK_AHEAD = timedelta(days=15)  # further than any window to come, whatever GuestUpdateDays says
 
 Progress = Callable[[Workspace, Step, Now], None]
 
@@ -98,6 +89,15 @@ class Added:
 
     workspace: Workspace
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Had:
+    """What one call has begun already: windows by their dates, and what was asked for by when it
+    was. A clock that is put back meanwhile begins none of it twice."""
+
+    dates: set[date] = field(default_factory=set)
+    asked: set[datetime] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,12 +363,32 @@ class Application:
 
         What is open comes first, also where only the VM itself still tells of it: the journal may
         have been lost. A new window may have opened since that one began.
+
+        Whoever asks for a run while this one holds the lock starts no other manager. So what was
+        asked is looked for once more after the lock is free.
         """
-        workspace = self.workspaces.find(name)
+        workspace, had = self.workspaces.find(name), _Had()
+        ended = self._wake_scheduled(workspace, progress, had)
+        while not self.told_to_stop and self._is_asked(workspace):
+            try:
+                ended = self._wake_scheduled(workspace, progress, had) or ended
+            except AlreadyRunning:  # that one does it
+                break
+        return ended
+
+    def _wake_scheduled(self, workspace: Workspace, progress: Progress, had: _Had) -> Ended | None:
         with held(lock_of(self.locks, workspace.uuid)), self.journal() as journal:
             self._renew_timer(workspace, journal)
             with self._manager(workspace, journal, progress) as manager:
-                return self._called_by_timer(workspace, journal, manager)
+                return self._called_by_timer(workspace, journal, manager, had)
+
+    def _is_asked(self, workspace: Workspace) -> bool:
+        try:
+            with self.journal(readonly=True) as journal:
+                return journal.asked_wake(workspace.uuid) is not None
+        except JournalError as err:
+            log.warning("'%s': whether a run was asked for: %s", workspace.name, err)
+            return False
 
     def _renew_timer(self, workspace: Workspace, journal: Journal) -> None:
         """First: whatever becomes of this run, there will be another."""
@@ -388,34 +408,40 @@ class Application:
             log.warning("'%s': its timer cannot be renewed: %s", workspace.name, err)
 
     def _called_by_timer(
-        self, workspace: Workspace, journal: Journal, manager: UpdateManager
+        self, workspace: Workspace, journal: Journal, manager: UpdateManager, had: _Had
     ) -> Ended | None:
-        ended, had = manager.run(None), set[date]()
-        while ended is None or ended.over:
-            occasion = self._next(workspace, journal, had)
-            if occasion is None:
-                break
-            had |= {occasion.opening.date} if occasion.kind not in DATELESS else set()
-            ended = manager.run(occasion)
+        ended = self._run_what_is_due(workspace, journal, manager, had)
         if self.told_to_stop or ended is not None:
             return ended
-        manager.hear(_HEARS)
+        manager.hear(_HEARS, lambda: journal.asked_wake(workspace.uuid) is not None)
+        if journal.asked_wake(workspace.uuid) is not None:
+            return self._run_what_is_due(workspace, journal, manager, had)
         if self._wants_restart(workspace, journal):
             return self._restart_required(workspace, manager)
         return ended
 
-    def _next(
-        self, workspace: Workspace, journal: Journal, had: Collection[date]
-    ) -> Occasion | None:
+    def _run_what_is_due(
+        self, workspace: Workspace, journal: Journal, manager: UpdateManager, had: _Had
+    ) -> Ended | None:
+        ended = manager.run(None)
+        while ended is None or ended.over:
+            occasion = self._next(workspace, journal, had)
+            if occasion is None:
+                break
+            had.dates.update({occasion.opening.date} if occasion.kind not in DATELESS else ())
+            ended = manager.run(occasion)
+        return ended
+
+    def _next(self, workspace: Workspace, journal: Journal, had: _Had) -> Occasion | None:
         """What to begin now: a window that is open, what people want, a window that was missed. A
-        caught-up run waits for the host to settle. `had`: windows that this call has begun."""
+        caught-up run waits for the host to settle."""
         while not self.told_to_stop:
             found = self._due(workspace, journal)
-            if found is not None and found.opening.date in had:
+            if found is not None and found.opening.date in had.dates:
                 found = None
             if found is not None and not found.caught_up:
                 return Occasion(found.opening, Kind.SCHEDULED)
-            wanted = self._asked(workspace, journal) or self._fast_start(workspace, journal)
+            wanted = self._asked(workspace, journal, had) or self._fast_start(workspace, journal)
             if wanted is not None or found is None:
                 return wanted
             left = (found.not_before - self.clock.now().wall).total_seconds()
@@ -445,36 +471,21 @@ class Application:
         )
         return said is prompt.Say.TRY
 
-    def _asked(self, workspace: Workspace, journal: Journal) -> Occasion | None:
-        """The run that somebody asked the resident service for, a moment ago. It is forgotten once
-        a run has begun since, and is over: a manager that dies before that loses nothing."""
-        asked = journal.asked_wake(workspace.uuid)
+    def _asked(self, workspace: Workspace, journal: Journal, had: _Had) -> Occasion | None:
+        asked = asked_run(journal, self.host, workspace.uuid, self.clock.now(), had.asked)
         if asked is None:
             return None
-        length, at, kind = asked
-        last = journal.history(workspace.uuid, most=1)
-        if abs(self.clock.now().wall - at) > _ASKED_FOR or (last and last[-1].began >= at):
-            journal.forget_asked_wake(workspace.uuid)
-            return None
-        if kind == Kind.USE and not self._is_wanted(workspace, journal):  # closed again meanwhile
-            return None
-        return self._from_now(workspace, length, Kind(kind))
-
-    def _is_wanted(self, workspace: Workspace, journal: Journal) -> bool:
-        """By somebody who has it open, or waits for it."""
-        rows = journal.opened(workspace.uuid)
-        return any(self.host.is_alive(process) for row in rows for process in row.processes)
+        had.asked.add(asked.at)
+        return self._from_now(workspace, asked.length, Kind(asked.kind))
 
     def _fast_start(self, workspace: Workspace, journal: Journal) -> Occasion | None:
-        limits = self.resolved(workspace).limits
+        limits, now = self.resolved(workspace).limits, self.clock.now().wall
         since = close.user_since(self.host.logons(), workspace.owner, limits)
-        published, tried = (
-            journal.has_published(workspace.uuid),
-            journal.fast_started(workspace.uuid),
-        )
-        if not close.fast_starts(since, tried, limits, published=published):
+        published = journal.has_published(workspace.uuid)
+        tried = journal.fast_started(workspace.uuid)
+        if since is None or not close.fast_starts(since, tried, limits, now, published=published):
             return None
-        journal.note_fast_start(workspace.uuid, self.clock.now().wall)
+        journal.note_fast_start(workspace.uuid, max(now, since))
         return self._from_now(workspace, limits.task_timeout, Kind.FAST_START)
 
     def _due(self, workspace: Workspace, journal: Journal) -> Due | None:

@@ -22,6 +22,8 @@ from guestwake.journal import AskedRun, Glance, Journal
 from guestwake.journal_applications import OpenedRow, PublishedRow
 from guestwake.locks import is_held
 from guestwake.policy.run import Kind, Why
+from guestwake.policy.words import Now
+from guestwake.restart_service import asked_run
 from guestwake.said import report_of
 from guestwake.schedulers.api import SchedulerError
 from guestwake.update_manager import lock_of
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 
 APPLICATIONS_MAX = 64  # of one workspace
 OPENED_MAX = 64  # likewise
+OPENED_OF_ONE_MAX = 16  # of them, of one user but root
 PROCESSES_MAX = 8  # of one that is open
 ICON_BYTES_MAX = 256 * 1024
 NAME_MAX = 80  # characters
@@ -42,12 +45,14 @@ ICONS = {b"\x89PNG\r\n\x1a\n": "png", b"<svg": "svg", b"<?xml": "svg"}  # by how
 
 class HowFar(NamedTuple):
     """Of one that is being opened. `is_open` False: it counts as closed. `run`: the open one of
-    its workspace. `failed`: how the run ended that was to make it ready, and did not."""
+    its workspace. `failed`: how the run ended that was to make it ready, and did not. `is_left`:
+    nobody is at it."""
 
     is_open: bool
     is_ready: bool
     run: Glance | None = None
     failed: Why | None = None
+    is_left: bool = False
 
 
 class Applications:
@@ -133,15 +138,35 @@ class Applications:
                 raise WorkspaceError(
                     f"'{workspace.name}' has {OPENED_MAX} applications open: close one first."
                 )
+            user = _user_of(process)
+            if user and self._count(journal, workspace, user) >= OPENED_OF_ONE_MAX:
+                raise WorkspaceError(
+                    f"you have {OPENED_OF_ONE_MAX} applications of '{workspace.name}' open: close "
+                    "one first."
+                )
             opened = journal.opens(workspace.uuid, application, [process], now.wall)
-            asked = AskedRun(limits.task_timeout, now.wall, Kind.USE.value)
-            journal.ask_wake(workspace.uuid, asked)
+            if not self._comes_anyway(journal, workspace, now):
+                asked = AskedRun(limits.task_timeout, now.wall, Kind.USE.value)
+                journal.ask_wake(workspace.uuid, asked)
         try:
             self.have_manager(workspace)
         except SchedulerError:
             self.close(workspace, opened)
             raise
         return opened
+
+    @staticmethod
+    def _count(journal: Journal, workspace: Workspace, user: int) -> int:
+        """How many that user has open, or waits for."""
+        opened = journal.opened(workspace.uuid)
+        return sum(any(_user_of(process) == user for process in row.processes) for row in opened)
+
+    def _comes_anyway(self, journal: Journal, workspace: Workspace, now: Now) -> bool:
+        """Whether a person's run is about to begin, in which it can be opened."""
+        if journal.glance(workspace.uuid) is not None:
+            return False
+        asked = asked_run(journal, self._application.host, workspace.uuid, now)
+        return asked is not None and asked.kind != Kind.USE
 
     def opening(self, workspace: Workspace, opened: int) -> HowFar:
         with self._application.journal(readonly=True) as journal:
@@ -153,7 +178,8 @@ class Applications:
         is_minded = run is not None or self._application.is_running(workspace)
         if not row.ready and not is_minded and last and last[-1].began >= row.since:
             return HowFar(is_open=True, is_ready=False, failed=last[-1].why)
-        return HowFar(is_open=True, is_ready=row.ready, run=run)
+        is_left = not row.ready and not self._application.is_running(workspace)
+        return HowFar(is_open=True, is_ready=row.ready, run=run, is_left=is_left)
 
     def show(self, workspace: Workspace, opened: int, process: str) -> bool:
         """It is open now, and that process has it open too. False: it counts as closed. Raises
@@ -176,12 +202,10 @@ class Applications:
 
     def is_of(self, workspace: Workspace, opened: int, user: int) -> bool:
         """Whether only processes of that user, if any, have it open still."""
-        from guestwake.hosts.processes import owner_of
-
         with self._application.journal(readonly=True) as journal:
             row = _row(journal, workspace, opened)
         alive = filter(self._application.host.is_alive, row.processes if row else ())
-        return all(owner_of(int(process.split("/")[1])) == user for process in alive)
+        return all(_user_of(process) == user for process in alive)
 
     def have_manager(self, workspace: Workspace) -> None:
         """One is at it: the one that is, which looks again at once, or a new one. Raises
@@ -202,7 +226,7 @@ class Applications:
         """Where no systemd of ours runs: a manager that outlives whoever asked for it."""
         root = self._application.paths.root
         command = [
-            *(sys.executable, "-m", "guestwake.edges.cli"),
+            *(sys.executable, "-P", "-m", "guestwake.edges.cli"),  # nothing of the folder we are in
             *(("--root", str(root)) if root else ()),
             *("wake", "--scheduled", workspace.uuid),
         ]
@@ -234,6 +258,13 @@ def process_of(pid: int, user: int) -> str:
 def this_process() -> str:
     """Raises WorkspaceError."""
     return process_of(os.getpid(), 0)
+
+
+def _user_of(process: str) -> int | None:
+    """User id. None: it does not live, or is hidden."""
+    from guestwake.hosts.processes import owner_of
+
+    return owner_of(int(process.split("/")[1]))
 
 
 def _row(journal: Journal, workspace: Workspace, opened: int) -> OpenedRow | None:

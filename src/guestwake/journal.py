@@ -408,8 +408,9 @@ class Journal(ApplicationRows):
             return None
         return AskedRun(timedelta(seconds=float(row[0])), _instant(row[1]), row[2])
 
-    def forget_asked_wake(self, workspace: str) -> None:
-        self._do("DELETE FROM asked_wake WHERE workspace = ?", workspace)
+    def forget_asked_wake(self, workspace: str, at: datetime) -> None:
+        """The one that was asked for then; one that came meanwhile stays."""
+        self._do("DELETE FROM asked_wake WHERE workspace = ? AND at = ?", workspace, at.isoformat())
 
     # timers
 

@@ -10,7 +10,7 @@ sooner.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -20,7 +20,7 @@ from typing import Protocol
 from guestwake.clock import Clock
 from guestwake.events import RESTART_ASKED, RESTART_NOTICE, TIMER_RESTORED, Event
 from guestwake.hosts.api import Host, HostError
-from guestwake.journal import Journal
+from guestwake.journal import AskedRun, Journal
 from guestwake.journal_file import JournalError
 from guestwake.locks import is_held
 from guestwake.policy import close
@@ -29,6 +29,7 @@ from guestwake.policy.due import due
 from guestwake.policy.host_sleep import may_sleep, woken_for
 from guestwake.policy.prompt import Answer, Say
 from guestwake.policy.restart import RestartMark
+from guestwake.policy.run import Kind
 from guestwake.policy.schedule import Do, timer, upkeep
 from guestwake.policy.words import Deadline, Drift, Logon, Now, Timer
 from guestwake.schedulers.api import Scheduler, SchedulerError
@@ -42,6 +43,8 @@ LOOK_SOON = timedelta(minutes=1)  # while a manager should be at work, or a prom
 HEARS_AGAIN = timedelta(minutes=15)
 START_PAUSE = timedelta(minutes=1)  # before the same run is started anew; doubled each time,
 START_PAUSE_MAX = timedelta(minutes=16)  # up to this
+ASKED_FOR = timedelta(minutes=10)  # nobody wants at night what could not be done at noon
+BEGINS_WITHIN = timedelta(seconds=3)  # a manager that was started for what was asked
 
 
 class Starts(Protocol):
@@ -183,6 +186,8 @@ class RestartService:
             if self._start(case):
                 known.opened = opens
             return LOOK_SOON
+        if (asked := asked_run(journal, self._world.host, workspace.uuid, now)) is not None:
+            return self._begins(case, asked)
         return min(self._prompt(case), _until_next(wanted, now))
 
     # timers
@@ -240,12 +245,23 @@ class RestartService:
         """A run is open, and nobody is at it."""
         return case.journal.glance(case.workspace.uuid) is not None
 
+    def _begins(self, case: _Case, asked: AskedRun) -> timedelta:
+        """Who asked has had a manager started, or found one at work: that one may have ended in
+        that very moment. Raises SchedulerError."""
+        left = asked.at + BEGINS_WITHIN - case.now.wall
+        if timedelta(0) < left <= BEGINS_WITHIN:
+            return left
+        self._start(case)
+        return LOOK_SOON
+
     def _fast_starts(self, case: _Case, since: datetime | None) -> bool:
         if since is None or not case.settings.limits.logon_start_enabled:
             return False
         journal, uuid = case.journal, case.workspace.uuid
         published, tried = journal.has_published(uuid), journal.fast_started(uuid)
-        return close.fast_starts(since, tried, case.settings.limits, published=published)
+        return close.fast_starts(
+            since, tried, case.settings.limits, case.now.wall, published=published
+        )
 
     def _unopened(self, case: _Case) -> date | None:
         """Of a window that is due, and that this process has not opened yet. Where it ends without
@@ -383,6 +399,30 @@ def keep_timer(
             journal.note_timer(workspace.uuid, there=False)
     if step.drifts:
         _note(journal, TIMER_RESTORED, workspace, now, _said(step.drifts))
+
+
+def asked_run(
+    journal: Journal, host: Host, workspace: str, now: Now, begun: Collection[datetime] = ()
+) -> AskedRun | None:
+    """The run that somebody asked for, a moment ago. It is forgotten once a run has begun since,
+    and is over, or nobody waits for it any more: a manager that dies before that loses nothing.
+    `begun`: when those were asked for that the caller has begun. Raises JournalError."""
+    asked = journal.asked_wake(workspace)
+    if asked is None:
+        return None
+    last = journal.history(workspace, most=1)
+    is_over = asked.at in begun or bool(last and last[-1].began >= asked.at)
+    is_wanted = asked.kind != Kind.USE or _somebody_waits(journal, host, workspace)
+    if is_over or not is_wanted or abs(now.wall - asked.at) > ASKED_FOR:
+        journal.forget_asked_wake(workspace, asked.at)
+        return None
+    return asked
+
+
+def _somebody_waits(journal: Journal, host: Host, workspace: str) -> bool:
+    """Once it is shown nobody does: a VM that is stopped then is not started again."""
+    waiting = (row for row in journal.opened(workspace) if not row.shown)
+    return any(host.is_alive(process) for row in waiting for process in row.processes)
 
 
 def logged_on(logons: tuple[Logon, ...] | None, owner: str | None) -> datetime | None:

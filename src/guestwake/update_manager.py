@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -140,7 +141,7 @@ class UpdateManager:
         self._run: WakeRun | None = None
         self._acted = _Acted()
         self._known = Noted()  # as it could be read last
-        self._user_logged_on = False  # as could be told last
+        self._user_logged_on: bool | None = None  # as could be told last; None: never
         self._unkept: Said | None = None  # by the guest, and the journal could not take it
         if isinstance(world.hypervisor, TellsChanges):
             world.hypervisor.on_change(world.clock.hurry)
@@ -165,13 +166,16 @@ class UpdateManager:
             if self._talk is not None:
                 self._talk.end()
 
-    def hear(self, patience: float) -> None:
-        """Outside of runs: what the guest has to say by now, for so many seconds at most. One that
-        does not run says nothing, and is not waited for."""
+    def hear(self, patience: float, is_over: Callable[[], bool]) -> None:
+        """Outside of runs: what the guest has to say by now, for so many seconds at most, and until
+        there is something better to do. One that does not run says nothing, and is not waited
+        for."""
         clock = self._world.clock
         until = clock.now().elapsed + patience
         try:
-            while not self._listen() and self._runs() and clock.now().elapsed < until:
+            while not (self._listen() or is_over()) and self._runs():
+                if clock.now().elapsed >= until:
+                    break
                 clock.wait(HEARS_AGAIN)
         finally:
             if self._talk is not None:
@@ -366,19 +370,26 @@ class UpdateManager:
         self._office.progress(step, now)
         return step, recorded
 
-    def _fast_start_holds(self, limits: Limits) -> bool:
-        """What cannot be told any more is as it was: a bus that is away ends no logon."""
-        if not (self._known.published and limits.logon_start_enabled):
+    def _is_user_there(self, kind: Kind, limits: Limits) -> bool:
+        """Whether whom Fast Start serves is logged on. What cannot be told any more is as it was,
+        also with the manager before: a bus that is away ends no logon."""
+        if kind is not Kind.FAST_START and not (
+            self._known.published and limits.logon_start_enabled
+        ):
             return False
         logons = self._world.host.logons()
         if logons is not None:
             since = close.user_since(logons, self._workspace.owner, limits)
             self._user_logged_on = since is not None
-        return self._user_logged_on
+        elif self._user_logged_on is None:
+            goes = self._run is not None and self._run.phase is Phase.RESTORING
+            self._user_logged_on = kind is Kind.FAST_START and not goes
+        return self._user_logged_on is True
 
     def _let_open(self, step: Step, seen: Look) -> None:
         """Who waits to open an application is told when it can be, and that it cannot any more."""
-        ready = close.may_open(step, seen.facts)
+        limits, now = self._office.settings().limits, self._world.clock.now()
+        ready = close.may_open(step, seen.facts, limits, now)
         if any(row.ready != ready for row in self._known.opened):
             self._world.journal.ready_to_open(self._workspace.uuid, ready=ready)
 
@@ -392,8 +403,12 @@ class UpdateManager:
         rivals: bool = False,
     ) -> Step:
         facts, settings = self._facts(seen, others), self._office.settings()
+        began = self._run or occasion
+        assert began is not None
+        limits, is_there = settings.limits, self._is_user_there(began.kind, settings.limits)
+        can_hold = self._known.published and limits.logon_start_enabled
         facts = replace(
-            facts, rivals=rivals, fast_start_holds=self._fast_start_holds(settings.limits)
+            facts, rivals=rivals, user_logged_on=is_there, fast_start_holds=is_there and can_hold
         )
         if self._run is not None:
             return next_step(self._run, facts, settings.limits, settings.schedule, now)

@@ -165,6 +165,7 @@ class Night:
     rdp: tuple[str, ...] = ()
     viewers: frozenset[str] = frozenset()
     fast_start_holds: bool = False
+    user_logged_on: bool = False
     close_due: bool = False
     # the host and the command
     host: HostFacts = field(default_factory=HostFacts)
@@ -272,6 +273,7 @@ class Night:
             else None,
             boot_id_before_rest=self.boot_id_before_rest,
             fast_start_holds=self.fast_start_holds,
+            user_logged_on=self.user_logged_on,
             restart_marked=self.restart is Restart.REQUIRED,
             sessions_before_rest=self.sessions_before_rest,
             owed_off=self.owed_off,

@@ -14,7 +14,7 @@ from scene import DATE, Case, Event, Night, check, crashes, named, other, sets, 
 from guestwake.policy import close
 from guestwake.policy.in_use import Reporter, Session
 from guestwake.policy.limits import CloseAction, Limits
-from guestwake.policy.run import Kind, Restart, Why
+from guestwake.policy.run import Kind, Restart, Step, Why
 from guestwake.policy.window import Opening
 from guestwake.policy.words import HostFacts, Logon, Network, Power, StoppedBy, Trouble, Verb
 
@@ -153,6 +153,9 @@ FAST_START = [
     Case("somebody typed in it just before the logoff: put to rest all the same", Why.CLOSED,
          night=logged_on(**REPORTS), events={690: sets(sessions=typed(690)), 700: LOGS_OFF},
          at=700),
+    Case("it is switched off, or nothing is published any more, while somebody types in it",
+         Why.CLOSED, night=logged_on(user_logged_on=True, **REPORTS),
+         events={690: sets(sessions=typed(690), fast_start_holds=False)}, at=751, until=800),
     Case("it is held over the logoff", Why.CLOSED, night=logged_on(),
          events={690: sets(holds=("a build",)), 700: LOGS_OFF, 750: sets(holds=())}, at=750),
     Case("the logoff falls into the window: it waits for its end", Why.CLOSED, night=logged_on(),
@@ -226,13 +229,43 @@ def test_it_can_be_opened_once_it_is_up_and_not_before_its_restart() -> None:
         if minute == 602:
             night.set(guest_boot=2, restart=Restart.NOT_REQUIRED)
         step = night.look()
-        ready.append(close.may_open(step, night.facts()))
+        ready.append(_may_open(night, step))
     assert ready == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("sessions", "ready"),
+    [((), [False, False, True, True]), (typed(590), [True, True, True, True])],
+)
+def test_nor_before_the_restart_that_was_under_way_at_a_logon(
+    sessions: tuple[Session, ...], ready: list[bool]
+) -> None:
+    """Where somebody was signed in it is not done, and who opens something is asked."""
+    night = Night(
+        **at_ten(Kind.RESTART, sessions=sessions, sessions_before_rest=sessions),
+        **{**RESTART, "reporter": Reporter.SILENT},
+        ignores=frozenset({Verb.RESTART}),
+    )
+    found = []
+    for minute in (600.1, 601, 602, 603):
+        night.until(minute)
+        if minute == 600.1:
+            night.set(openings=("gimp",))
+        if minute == 601:
+            night.set(reporter=Reporter.FRESH)
+        if minute == 602:
+            night.set(guest_boot=2, restart=Restart.NOT_REQUIRED)
+        found.append(_may_open(night, night.look()))
+    assert found == ready
+
+
+def _may_open(night: Night, step: Step) -> bool:
+    return close.may_open(step, night.facts(), night.limits, night.now())
 
 
 def test_one_that_runs_already_can_be_opened() -> None:
     night = Night(power=Power.RUNNING, **opened())
-    assert close.may_open(night.look(), night.facts())
+    assert _may_open(night, night.look())
 
 
 # logons
@@ -273,4 +306,19 @@ def test_whom_fast_start_serves(
 def test_when_fast_start_starts_it(
     since: datetime | None, tried: datetime | None, limits: Limits, published: bool, starts: bool
 ) -> None:
-    assert close.fast_starts(since, tried, limits, published=published) is starts
+    now = NIGHT + 60 * MINUTE
+    assert close.fast_starts(since, tried, limits, now, published=published) is starts
+
+
+@pytest.mark.parametrize(
+    ("since", "tried", "now", "starts"),
+    [
+        (NIGHT, NIGHT, NIGHT - MINUTE, False),  # put back after the logon: had already
+        (NIGHT - 9 * MINUTE, NIGHT, NIGHT - 8 * MINUTE, True),  # a logon after that
+        (NIGHT - 9 * MINUTE, NIGHT - 8 * MINUTE, NIGHT, False),
+    ],
+)
+def test_a_clock_that_is_put_back_spoils_no_fast_start(
+    since: datetime, tried: datetime, now: datetime, starts: bool
+) -> None:
+    assert close.fast_starts(since, tried, Limits(), now, published=True) is starts

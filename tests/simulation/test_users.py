@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from day import Day
 from users import Opened, Users
 
+from guestwake.application import Application
 from guestwake.policy.run import Why
 from guestwake.policy.words import Power
+from guestwake.update_manager import Ended
 
 
 @pytest.fixture
@@ -134,6 +139,60 @@ def test_closed_inside_its_window(users: Users) -> None:
     assert users.day.why("web01") is Why.CLOSED
 
 
+def test_its_guest_shuts_down_soon_after_it_was_opened(users: Users) -> None:
+    """A second application was opened meanwhile: who stops the VM then wants it stopped."""
+    opened(users)
+    opened(users, "10:05")
+    users.day.at("10:08").guest_shuts_down("web01")
+    users.day.run_until("10:30")
+    assert users.day.power("web01") is Power.OFF
+    assert users.day.why("web01") is Why.GUEST_STOPPED_ITSELF
+    assert users.day.verbs("web01") == ["start"]
+
+
+def test_opened_while_the_manager_listens_to_a_guest(users: Users) -> None:
+    """It runs already, and its manager has nothing to do but to hear how it is."""
+    users.day.workspace("db01", Power.OFF, reports=True, logon_start_enabled=False)
+    users.owns("db01")
+    users.day.at("09:59").somebody_starts("db01")
+    users.day.run_until("10:00")
+    users.day.service("db01").silent = True
+    users.day.timer("db01")
+    users.day.run_for(1)
+    assert users.day.running("db01")
+    one = users.opens("db01")
+    users.day.run_for(2)
+    assert one.is_ready
+
+
+def test_opened_in_the_moment_in_which_a_manager_ends(users: Users) -> None:
+    """Who finds it at work starts no other."""
+    users.day.timer("web01")
+    ones: list[Opened] = []
+    original = Application._called_by_timer
+
+    def ends(self: Application, *more: Any) -> Ended | None:
+        ended = original(self, *more)
+        if not ones:
+            ones.append(users.opens("web01"))
+        return ended
+
+    with patch.object(Application, "_called_by_timer", ends):
+        users.day.run_for(60)
+    assert ones[0].is_ready
+    assert users.day.power("web01") is Power.RUNNING
+
+
+def test_a_clock_that_is_put_back_begins_nothing_again_and_again(users: Users) -> None:
+    users.day.at("09:00").somebody_starts("web01")
+    users.day.run_until("10:00")
+    one = users.opens("web01")
+    users.day.step_clock(timedelta(minutes=-5))
+    users.day.run_for(60)
+    assert one.is_ready
+    assert [row.why for row in users.day.history("web01")] == [Why.RUNS_ALREADY]
+
+
 # Fast Start
 
 
@@ -211,6 +270,19 @@ def test_one_that_runs_already_is_left_running_at_the_logoff(fast: Users) -> Non
     assert fast.day.verbs("web01") == []
 
 
+def test_a_logon_that_is_still_to_come_by_the_clock(fast: Users) -> None:
+    """It was put back after the logon: one that runs already is looked at once."""
+    fast.day.at("08:00").somebody_starts("web01")
+    at(fast, "09:00", lambda: (fast.logs_on(), fast.day.step_clock(timedelta(minutes=-5))))
+    fast.day.run_until("10:00")
+    assert [row.why for row in fast.day.history("web01")] == [Why.RUNS_ALREADY]
+    fast.logs_off()
+    fast.day.at("10:01").somebody_saves("web01")
+    at(fast, "10:02", fast.logs_on)
+    fast.day.run_until("10:03")
+    assert fast.day.power("web01") is Power.RUNNING
+
+
 def test_its_manager_is_killed_over_the_logoff(fast: Users) -> None:
     at(fast, "09:00", fast.logs_on)
     fast.day.run_until("16:00")
@@ -218,4 +290,19 @@ def test_its_manager_is_killed_over_the_logoff(fast: Users) -> None:
     fast.day.kill("web01")
     fast.logs_off()
     fast.day.run_until("16:10")
+    assert fast.day.power("web01") is Power.SAVED
+
+
+def test_nobody_can_tell_who_is_logged_on_when_the_next_manager_comes(fast: Users) -> None:
+    at(fast, "09:00", fast.logs_on)
+    fast.day.run_until("16:00")
+    there, fast.day.host.logged_on = fast.day.host.logged_on, None
+    fast.day.kill("web01")
+    fast.day.run_until("16:30")
+    assert fast.day.power("web01") is Power.RUNNING
+    fast.day.host.logged_on = there
+    fast.day.run_until("16:40")
+    assert fast.day.power("web01") is Power.RUNNING
+    fast.logs_off()
+    fast.day.run_until("16:41")
     assert fast.day.power("web01") is Power.SAVED

@@ -12,7 +12,7 @@ import pytest
 
 from guestwake.events import RESTART_ASKED, RESTART_NOTICE, TIMER_RESTORED
 from guestwake.hosts.memory import MemoryHost
-from guestwake.journal import Journal
+from guestwake.journal import AskedRun, Journal
 from guestwake.locks import held
 from guestwake.policy import prompt as prompts
 from guestwake.policy.limits import Limits
@@ -22,6 +22,7 @@ from guestwake.policy.run import Kind, Phase, WakeRun, Why
 from guestwake.policy.window import Opening, schedule_of
 from guestwake.policy.words import Drift, Logon, Now
 from guestwake.restart_service import (
+    BEGINS_WITHIN,
     LOOK_AGAIN,
     START_PAUSE,
     RestartService,
@@ -481,3 +482,30 @@ def test_a_host_that_will_not_sleep_is_asked_once(host: Host) -> None:
     for minute in range(30, 40):
         host.passes(15 * 60 + minute)
     assert host.host.suspended == 0
+
+
+# what somebody asked for
+
+
+def test_what_nobody_begins_is_started(host: Host) -> None:
+    """Who asked found a manager at work, which ended in that moment."""
+    host.passes()
+    host.host.processes.add("boot/1/1")
+    host.journal.opens(WEB.uuid, "", ["boot/1/1"], BEGAN)
+    host.journal.ask_wake(WEB.uuid, AskedRun(timedelta(minutes=10), BEGAN, Kind.USE))
+    assert host.passes() == BEGINS_WITHIN
+    assert host.scheduler.started == []
+    host.passes(0.1)
+    assert host.scheduler.started == [WEB.uuid]
+    host.passes(11)
+    assert host.scheduler.started == [WEB.uuid]  # nobody wants it any more
+
+
+def test_what_nobody_waits_for_is_not_started(host: Host) -> None:
+    host.host.processes.add("boot/1/1")
+    opened = host.journal.opens(WEB.uuid, "", ["boot/1/1"], BEGAN)
+    host.journal.ask_wake(WEB.uuid, AskedRun(timedelta(minutes=10), BEGAN, Kind.USE))
+    host.journal.shows(opened, "boot/2/2")
+    host.passes(1)
+    assert host.scheduler.started == []
+    assert host.journal.asked_wake(WEB.uuid) is None

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from guestwake.policy.common import is_for_restart, work_at_risk
 from guestwake.policy.limits import Limits
-from guestwake.policy.run import Facts, Kind, Phase, Step, WakeRun, Why
-from guestwake.policy.words import Logon, Power
+from guestwake.policy.run import Facts, Kind, Phase, Restart, Step, WakeRun, Why
+from guestwake.policy.words import Logon, Now, Power
 
 USE_ENDED_FOR = timedelta(minutes=10)  # the guest's word, and viewers, come and go
 CLOSED_FOR = timedelta(minutes=1)  # somebody closes one application to open another
@@ -53,12 +54,26 @@ def why_up(facts: Facts) -> Why:
     return Why.KEPT_FOR_USER if facts.fast_start_holds else Why.IN_USE
 
 
-def may_open(step: Step, facts: Facts) -> bool:
+def restart_comes_first(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
+    """Before it is used: the guest is waited for, and then its restart, within TaskTimeout each."""
+    if run.restarted is not None:
+        return run.boot_id_before is not None and run.phase is Phase.RESTARTING
+    late = run.woke is None or -run.woke.left(now) > limits.task_timeout
+    if late or not facts.restart_marked or facts.evidence.applications:
+        return False
+    if facts.guest is None:  # nobody was signed in when it was put to rest, as far as is known
+        return facts.sessions_before_rest == ()
+    return facts.guest.restart is Restart.REQUIRED and not work_at_risk(run, facts, now)
+
+
+def may_open(step: Step, facts: Facts, limits: Limits, now: Now) -> bool:
     """Whether what waits to be opened can be: the VM is up, and not about to be restarted first."""
     if facts.power is not Power.RUNNING:
         return False
     if step.over:
         return step.why is Why.RUNS_ALREADY
+    if step.run.phase is Phase.HOLDING and is_for_restart(step.run):
+        return not restart_comes_first(step.run, facts, limits, now)
     return step.run.phase in (Phase.WATCHING, Phase.LENT) or (
         step.run.phase is Phase.HOLDING and not is_for_use(step.run)
     )
@@ -83,9 +98,16 @@ def fast_start_holds(since: datetime | None, limits: Limits, *, published: bool)
 
 
 def fast_starts(
-    since: datetime | None, tried: datetime | None, limits: Limits, *, published: bool
+    since: datetime | None,
+    tried: datetime | None,
+    limits: Limits,
+    now: datetime,
+    *,
+    published: bool,
 ) -> bool:
-    """Whether it is to be started now: once for a logon. `tried`: when that was last done."""
+    """Whether it is to be started now: once for a logon. `tried`: when that was last done, or the
+    logon itself where the clock says that it is still to come; one that lies in the future was by
+    a clock that has been put back since."""
     if since is None or not fast_start_holds(since, limits, published=published):
         return False
-    return tried is None or tried < since
+    return tried is None or tried < since or since <= now < tried

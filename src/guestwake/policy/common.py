@@ -107,7 +107,7 @@ def stays_up(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
     if facts.fast_start_holds:
         return True
     using = users(run, facts, limits, now)
-    if run.kind is Kind.FAST_START:
+    if run.kind is Kind.FAST_START and not facts.user_logged_on:
         return any(use.by is not By.GUEST for use in using)
     return bool(using)
 

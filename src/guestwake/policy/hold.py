@@ -242,7 +242,7 @@ def _has_ended(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, stays: b
     if facts.removed:
         return True
     if close.is_for_use(run):
-        return not _restart_comes_first(run, facts, limits, now)
+        return not close.restart_comes_first(run, facts, limits, now)
     if run.ends.passed(now):
         return True
     guest = facts.guest
@@ -254,18 +254,6 @@ def _has_ended(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, stays: b
     return guest is not None and (
         guest.restart is not Restart.REQUIRED and -run.woke.left(now) >= limits.min_awake
     )
-
-
-def _restart_comes_first(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> bool:
-    """Before it is used: the guest is waited for, and then its restart, within TaskTimeout each."""
-    if run.restarted is not None:
-        return run.boot_id_before is not None and run.phase is Phase.RESTARTING
-    late = run.woke is None or -run.woke.left(now) > limits.task_timeout
-    if late or not facts.restart_marked or facts.evidence.applications:
-        return False
-    if facts.guest is None:  # nobody was signed in when it was put to rest, as far as is known
-        return facts.sessions_before_rest == ()
-    return facts.guest.restart is Restart.REQUIRED and not work_at_risk(run, facts, now)
 
 
 def _at_the_end(run: WakeRun, facts: Facts, limits: Limits, now: Now, *, stays: bool) -> Step:

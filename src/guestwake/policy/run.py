@@ -178,6 +178,7 @@ class Facts:
     sessions_before_rest: tuple[Session, ...] | None = None
     agreed: bool = False  # a restart may be done over what is going on in it, with notice
     fast_start_holds: bool = False  # Fast Start, and its user is logged on
+    user_logged_on: bool = False  # whom Fast Start serves; told where it matters
     restart_marked: bool = False  # a restart is required, by what its guest once said
     owed_off: bool = False  # an earlier run left it saved that should be off
     told_to_stop: bool = False  # SIGTERM
