@@ -410,6 +410,18 @@ def test_one_that_is_only_held_for_its_window_is_left_to_that(host: Host) -> Non
     assert host.events == []
 
 
+def test_what_somebody_agrees_to_is_not_kept_waiting_by_the_look_before_it(host: Host) -> None:
+    host.host.logged_on = (Logon("alice", BEGAN),)
+    host.journal.mark_restart(WEB.uuid, MARK)
+    host.passes()
+    answered(host, Answer.ASK)
+    host.passes(0.1)
+    prompt = prompts.agreed(answered(host, Answer.ASK), host.clock.now())
+    host.journal.keep_prompt(WEB.uuid, prompt)
+    host.passes(0.2)
+    assert host.scheduler.started == [WEB.uuid, WEB.uuid]
+
+
 def test_what_somebody_agreed_to_is_done_at_the_next_pass(host: Host) -> None:
     host.journal.mark_restart(WEB.uuid, MARK)
     prompt = prompts.agreed(prompts.Prompt("boot-1"), host.clock.now())
