@@ -96,6 +96,39 @@ def test_the_systems_workspaces_are_for_administrators_and_whom_they_let_in(
     assert "needs an authentication" in _pause(lab_host.logon("bert", "ssh"), path)
 
 
+def test_settings_are_the_administrators_and_are_followed(lab_host: Host) -> None:
+    path = serve(lab_host, owner="bert")
+    uuid = path.rpartition("/")[2].replace("_", "-")
+    lab_host.put("/etc/guestwake/policy.d/company.toml", "max_extension = 30\n")
+    file, timer = "/etc/guestwake/guestwake.toml", f"guestwake-wake@{uuid}.timer"
+    words = ("SetSetting", "sss", "web01", "GuestUpdateTime", "03:33")
+    for user in ("anna", "bert"):  # whose it is makes no difference
+        session = lab_host.logon(user, "graphical")
+        done = lab_host.finish(*_call(*words), user=user, session=session.id)
+        assert "needs an authentication" in done.stderr
+    words_of_anna = ("settings", "set", "--machine", "GuestUpdateTime=03:33")
+    done = lab_host.finish("guestwake", *words_of_anna, user="anna")
+    assert (done.returncode, "refuses 'org.guestwake.settings'" in done.stderr) == (17, True)
+    assert not lab_host.exists(file)
+
+    ((said,), *_) = [json.loads(str(text)) for text in _data(lab_host.run(*_call(*words)))]
+    assert (said["value"], said["counts"]) == ("03:33", True)
+    assert lab_host.read(file) == f'[workspace.{uuid}]\nguest_update_time = "03:33"\n'
+    assert lab_host.run("stat", "--format=%U %a", file) == "root 644\n"
+    lab_host.wait_until(lambda: ":33:00 UTC" in lab_host.read(f"/etc/systemd/system/{timer}"))
+
+    told = lab_host.run("guestwake", "settings", "set", "MaxAwake=3", "CloseAction=shutdown")
+    assert "MaxAwake is 3 now: machine, /etc/guestwake/guestwake.toml:1" in told
+    lab_host.run(*_call("ClearSetting", "ss", uuid, "GuestUpdateTime"))
+    assert lab_host.read(file) == 'max_awake = 3\nclose_action = "SHUTDOWN"\n'
+    lab_host.wait_until(lambda: ":33:00 UTC" not in lab_host.read(f"/etc/systemd/system/{timer}"))
+
+
+def _call(*words: str) -> list[str]:
+    """A method of Manager1."""
+    return _busctl("call", PATH, SERVICE, *words)
+
+
 def test_status_is_served_while_libvirt_hangs(lab_host: Host) -> None:
     path = serve(lab_host)
     anna = lab_host.logon("anna", "graphical")

@@ -14,6 +14,7 @@ from errands import listening
 from guestwake import errand
 from guestwake.errand import RefusedError
 from guestwake.paths import Paths
+from guestwake.schedulers.systemd_install import packaged
 from guestwake.settings import settings_helper
 from guestwake.settings.change import Whose, change, unwished, wished
 from guestwake.settings.settings_client import AskedWrites, writes_for
@@ -111,6 +112,11 @@ def test_what_is_free_text_is_roots_alone(paths: Paths, file: Path) -> None:
 def test_each_kind_of_value_was_thought_about() -> None:
     kinds = {type(one.kind) for one in SETTINGS}
     assert kinds - set(settings_helper.KINDS) == {CommandLine}
+
+
+def test_its_unit_cannot_change_the_policy() -> None:
+    text = dict(packaged())["usr/lib/systemd/system/guestwake-settings@.service"]
+    assert f"ReadOnlyPaths=-{Paths.system().policy_dir}\n" in text
 
 
 def test_it_follows_no_link_and_writes_no_file_of_others(paths: Paths, file: Path) -> None:
