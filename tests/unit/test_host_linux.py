@@ -363,7 +363,7 @@ def _entry(
 
 def _utmp(files: Files, *entries: bytes) -> tuple[Logon, ...] | None:
     files.write(f"proc/{HERE}/stat", "")
-    (files.root / "run").mkdir()
+    (files.root / "run").mkdir(exist_ok=True)
     (files.root / "run/utmp").write_bytes(b"".join(entries))
     return LinuxHost(files.root).logons()
 
@@ -391,6 +391,12 @@ def test_utmp_names_who_sits_at_the_host(files: Files, line: str, host: str) -> 
 )
 def test_utmp_is_read_for_logons_at_the_host_alone(files: Files, entry: bytes) -> None:
     assert _utmp(files, entry) == ()
+
+
+def test_a_logind_that_is_silent_is_not_contradicted(files: Files) -> None:
+    """Not every display manager writes utmp: whom it does not name may be logged on."""
+    (files.root / "run/systemd/seats").mkdir(parents=True)
+    assert _utmp(files, _entry("tty1")) is None
 
 
 def test_without_logind_and_utmp_nobody_can_tell_who_is_logged_on(files: Files) -> None:

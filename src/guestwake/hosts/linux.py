@@ -32,6 +32,7 @@ _SYSTEMD = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1")
 _SYSTEM_STATE = Property(*_SYSTEMD, "org.freedesktop.systemd1.Manager", "SystemState")
 _ASKED = (_CONNECTIVITY, _METERED, _ON_BATTERY, _GOES_DOWN, _SYSTEM_STATE)
 
+_OF_LOGIND = "run/systemd/seats"  # it is there where logind runs, elogind too: sd-login(3)
 _NM_CONNECTIVITY_PORTAL = 2
 _NM_METERED = (1, 3)  # yes, guess-yes; unknown, no and guess-no are not metered
 
@@ -70,7 +71,10 @@ class LinuxHost:
 
     def logons(self) -> tuple[Logon, ...] | None:
         told = logind.logons(self._bus)
-        return utmp.logons(self._root) if told is None else told
+        # A logind that is silent for a moment ends no logon; not all displays are in utmp.
+        if told is None and not (self._root / _OF_LOGIND).exists():
+            return utmp.logons(self._root)
+        return told
 
     def rdp_peers(self) -> frozenset[str]:
         """Empty also where nobody can tell. A forwarded port shows the
