@@ -19,12 +19,15 @@ from guestwake.applications import Applications, process_of
 from guestwake.edges import call, remote
 from guestwake.edges.cli import main
 from guestwake.edges.exit_codes import Exit
+from guestwake.edges.remote import HostAway
+from guestwake.edges.remote_applications import host_applications
 from guestwake.hosts.memory import MemoryHost
 from guestwake.journal_applications import PublishedRow
 from guestwake.paths import Paths
 from guestwake.policy.prompt import Prompt
 from guestwake.policy.restart import MarkedReason, RestartMark
 from guestwake.policy.words import Logon
+from guestwake.workspaces import WorkspaceError
 
 pytestmark = pytest.mark.skipif(ME != "root", reason="only root can be several users")
 
@@ -222,6 +225,8 @@ def paths(world: DbusWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     folders = (tmp_path / name for name in ("etc", "state", "run"))
     made = Paths(*folders, 1000, user="anna", own_config=tmp_path / "own")
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", world.address)
+    for name in ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"):  # nobody is notified
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(remote, "_RUNTIME", world.folder)
     monkeypatch.setattr(call, "_paths", lambda root: made)
     return made
@@ -275,10 +280,12 @@ def test_a_workspace_of_the_hosts_is_published_and_opened(
     assert _run("open", "wbe01") == Exit.NO_WORKSPACE
 
 
+@pytest.mark.parametrize("owner", ["anna", "bert"])
 def test_its_user_is_asked_about_the_hosts_restart(
-    world: DbusWorld, paths: Paths, capsys: pytest.CaptureFixture[str]
+    world: DbusWorld, paths: Paths, capsys: pytest.CaptureFixture[str], owner: str
 ) -> None:
-    workspace = world.workspace(owner="anna")
+    """And nobody else who may open it: they could not answer."""
+    workspace = world.workspace(owner=owner)
     now = world.clock.now()
     mark = RestartMark((MarkedReason("apt", ""),), now.wall, "boot")
     prompt = Prompt("boot", tried=now.after(timedelta(0)), asking=True)
@@ -291,4 +298,21 @@ def test_its_user_is_asked_about_the_hosts_restart(
     thread = _manages(world)
     assert _run("open", "web01") == Exit.DONE
     thread.join(20)
-    assert "Restart 'web01' for its updates?" in capsys.readouterr().err
+    is_asked = "Restart 'web01' for its updates?" in capsys.readouterr().err
+    assert is_asked == (owner == "anna")
+
+
+def test_a_service_that_went_away_is_told_from_one_that_refuses(
+    world: DbusWorld, paths: Paths
+) -> None:
+    world.workspace(owner="anna")
+    service = world.serve()
+    with host_applications("anna") as host:
+        assert host is not None
+        workspace = host.workspaces.find("web01")
+        assert host.opening(workspace, 1).is_open is False
+        with pytest.raises(WorkspaceError):
+            host.unpublish(workspace, "writer")
+        service.stop()
+        with pytest.raises(HostAway):
+            host.opening(workspace, 1)

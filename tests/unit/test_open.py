@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import timedelta
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_world import CommandWorld
+from fake_bus import Bus
+from fake_notifications import FakeNotifications
 
-from guestwake.applications import Applications
+from guestwake.applications import Applications, HowFar
 from guestwake.edges import open as opening
-from guestwake.edges import open_window
+from guestwake.edges import open_notice, open_window
 from guestwake.edges.exit_codes import Exit
+from guestwake.edges.open import AtHome, Said
 from guestwake.edges.open_window import usable
+from guestwake.edges.remote import HostAway, HostRefused
+from guestwake.hosts import processes
 from guestwake.hypervisors.memory import Guest
+from guestwake.journal import Glance
 from guestwake.journal_applications import OpenedRow
+from guestwake.journal_file import JournalError
 from guestwake.policy.prompt import Prompt
 from guestwake.policy.restart import MarkedReason, RestartMark
 from guestwake.policy.run import Kind, Phase, WakeRun, Why
 from guestwake.policy.window import Opening
-from guestwake.policy.words import Power
+from guestwake.policy.words import Deadline, Power
+from guestwake.wishes import Wishes
+from guestwake.workspaces import WorkspaceError
 
 UUID_OF_NOBODY = "0c5f6f86-2f0a-4d3e-9c0b-3b1d1f3d7a11"
 
@@ -87,6 +99,8 @@ class Desk:
 def desk(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Desk]:
+    for name in ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "windows"
     folder.mkdir()
     made = Desk(CommandWorld(tmp_path / "root", capsys), folder)
@@ -134,6 +148,104 @@ def test_a_guest_that_is_not_ready_in_time_is_told_and_closed(desk: Desk) -> Non
     assert "guestwake status" in desk.world.err
     assert desk.opened() == []
     assert not (desk.folder / "words").exists()
+
+
+def test_each_thing_that_goes_on_has_task_timeout(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guest's first word, and its restart, may take as long again as its wake."""
+    desk.window("true")
+    begun, original = desk.world.clock.elapsed, Applications.opening
+
+    def opening(self: Applications, *which: Any) -> HowFar:
+        went = int((desk.world.clock.elapsed - begun) // 90)
+        run = _glance(("waking", "holding", "restarting")[min(went, 2)])
+        return original(self, *which)._replace(run=run, is_ready=went == 3)
+
+    monkeypatch.setattr(Applications, "opening", opening)
+    assert desk.open() == Exit.DONE, desk.world.err
+    assert desk.world.clock.elapsed - begun > 180
+
+
+def test_what_goes_on_for_ever_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.window("true")
+    begun = desk.world.clock.elapsed
+
+    def opening(self: Applications, *_: object) -> HowFar:
+        phase = f"phase {desk.world.clock.elapsed}"
+        return HowFar(is_open=True, is_ready=False, run=_glance(phase))
+
+    monkeypatch.setattr(Applications, "opening", opening)
+    assert desk.open() == Exit.NOT_READY
+    assert desk.world.clock.elapsed - begun < 4 * 130
+
+
+def _glance(phase: str) -> Glance:
+    at = datetime(2026, 6, 9, tzinfo=UTC)
+    ends = Deadline(at, 0.0, "boot-1")
+    return Glance("use", phase, "x", None, at, ends, frozenset(), used=False, users=())
+
+
+def test_a_manager_that_nobody_has_is_started_again(desk: Desk) -> None:
+    """The one that was found at work ended in that moment."""
+    desk.window("true")
+
+    def at_last() -> None:
+        if len(desk.started) == 2:
+            desk.waits = 2
+            desk.becomes_ready()
+
+    desk.world.clock.at_wait = at_last
+    assert desk.open() == Exit.DONE, desk.world.err
+    assert desk.started == ["web01", "web01"]
+
+
+def test_a_service_that_is_replaced_is_waited_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.window("true")
+    original, count = AtHome.opening, itertools.count()
+
+    def opening(self: AtHome, *which: Any) -> Said:
+        if next(count) < 3:
+            raise HostAway("nobody answers")
+        return original(self, *which)
+
+    monkeypatch.setattr(AtHome, "opening", opening)
+    assert desk.open() == Exit.DONE, desk.world.err
+
+
+@pytest.mark.parametrize("err", [HostRefused("no"), HostAway("nobody answers")])
+def test_one_that_refuses_or_stays_away_is_not(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, err: HostRefused
+) -> None:
+    def opening(*_: object) -> Said:
+        raise err
+
+    desk.window("true")
+    monkeypatch.setattr(AtHome, "opening", opening)
+    assert desk.open() == Exit.HOST_REFUSED
+    assert str(err) in desk.world.err
+
+
+def test_that_it_is_open_is_told_as_soon_as_it_can_be(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then nobody knows that there is work in it."""
+    desk.window("sleep 1")
+    monkeypatch.setattr(opening, "_SHOW_AGAIN", 0.1)
+    original, told = Applications.show, list[bool]()
+
+    def show(self: Applications, *which: Any) -> bool:
+        if len(told) < 2:
+            told.append(False)
+            raise JournalError("locked")
+        told.append(original(self, *which))
+        return told[-1]
+
+    monkeypatch.setattr(Applications, "show", show)
+    assert desk.open() == Exit.DONE
+    assert told == [False, False, True]
 
 
 def test_a_run_that_ends_instead_says_why(desk: Desk) -> None:
@@ -305,6 +417,10 @@ def test_which_address_is_used(known: tuple[str, ...], best: str | None) -> None
         ("ssh -X -- {user}@{address} {application}", 22),
         ("ssh -p 2222 {address} {application}", None),
         ("xfreerdp /v:{address}:3390 /app:{application}", None),
+        ("ssh -o Port=2222 {address} {application}", None),
+        ("ssh -oPort=2222 {address} {application}", None),
+        ("ssh -o 'port 2222' {address} {application}", None),
+        ("ssh -o PortLess=1 {address} {application}", 22),
     ],
 )
 def test_a_command_that_names_a_port_is_believed(
@@ -375,6 +491,117 @@ def test_without_a_terminal_one_line_says_so(desk: Desk) -> None:
     assert _prompt(desk).seen is None
 
 
+@pytest.mark.parametrize("err", [HostRefused("no"), WorkspaceError("needs none")])
+def test_a_question_that_cannot_be_asked_stands_in_nobodys_way(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, err: Exception
+) -> None:
+    def prompt_seen(*_: object) -> None:
+        raise err
+
+    _ask(desk)
+    _types(monkeypatch, "r\n")
+    monkeypatch.setattr(Wishes, "prompt_seen", prompt_seen)
+    desk.window("true")
+    assert desk.open() == Exit.DONE
+    assert str(err) in desk.world.err
+
+
+# on the desktop, where there is no terminal
+
+
+@pytest.fixture
+def notifications(desk: Desk, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> FakeNotifications:
+    made = FakeNotifications()
+    bus.serve(made.service)
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", bus.address)
+    monkeypatch.setattr(open_notice, "_SILENT_FOR", 0.0)
+    return made
+
+
+def test_a_long_wait_is_seen_until_it_is_shown(
+    desk: Desk, notifications: FakeNotifications
+) -> None:
+    desk.publish("writer", "--name", "A <b>Writer</b>", "--guest", "linux")
+    desk.window("true", "x", name="linux_application_command")
+    assert desk.open("writer") == Exit.DONE, desk.world.err
+    (seen,) = notifications.taken
+    assert seen.summary == "Opening A <b>Writer</b> (web01)"
+    assert seen.body == "'web01': waits for its manager"
+    assert notifications.open == {}
+
+
+def test_a_short_wait_is_not(
+    desk: Desk, notifications: FakeNotifications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_notice, "_SILENT_FOR", 60.0)
+    desk.window("true")
+    assert desk.open() == Exit.DONE
+    assert notifications.taken == []
+
+
+def test_on_a_terminal_nothing_is_notified(
+    desk: Desk, notifications: FakeNotifications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_notice, "is_terminal", lambda stream: True)
+    desk.window("exit 3")
+    assert desk.open() == Exit.NOT_SHOWN
+    assert notifications.taken == []
+
+
+@pytest.mark.parametrize(
+    ("does", "code", "says"),
+    [
+        (lambda desk: desk.window("exit 3"), Exit.NOT_SHOWN, "ended with 3"),
+        (lambda desk: _never_ready(desk), Exit.NOT_READY, "was not ready within TaskTimeout"),
+        (lambda desk: desk.set(desktop_command="'<x>'"), Exit.NOT_SHOWN, "&lt;x&gt;"),
+        (lambda desk: desk.world.run("workspace", "remove", "web01"), Exit.NO_WORKSPACE, "web01"),
+    ],
+)
+def test_what_goes_wrong_stays_to_be_seen(
+    desk: Desk,
+    notifications: FakeNotifications,
+    does: Callable[[Desk], object],
+    code: Exit,
+    says: str,
+) -> None:
+    does(desk)
+    assert desk.open() == code
+    seen = notifications.only()
+    assert seen.summary.endswith("cannot be shown")
+    assert seen.timeout == 0
+    assert says in seen.body
+    assert "guestwake: " in desk.world.err
+
+
+def _never_ready(desk: Desk) -> None:
+    desk.window("true")
+    desk.world.clock.at_wait = lambda: None
+
+
+def test_where_nothing_shows_notifications_nothing_is_said(
+    desk: Desk, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_notice, "_SILENT_FOR", 0.0)
+    desk.window("exit 3")
+    for address in (bus.address, "unix:path=/nowhere", "nonsense"):
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
+        desk.waits = 0
+        assert desk.open() == Exit.NOT_SHOWN
+        assert len(desk.world.err.splitlines()) == 1
+
+
+def test_one_that_is_silent_is_asked_once(
+    desk: Desk, notifications: FakeNotifications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_notice, "_PATIENCE", 0.3)
+    notifications.may_answer.clear()
+    desk.window("exit 3")
+    began = time.monotonic()
+    assert desk.open() == Exit.NOT_SHOWN
+    assert time.monotonic() - began < 5
+    notifications.may_answer.set()
+
+
 # published
 
 
@@ -385,7 +612,8 @@ def test_publish_list_unpublish(desk: Desk) -> None:
     icon = desk.folder / "icon.svg"
     icon.write_text("<svg/>")
     desk.publish("writer", "--name", "A Writer", "--icon", str(icon), "--guest", "linux")
-    assert world.out == "'A Writer' of 'web01' is published.\n"
+    assert world.out.startswith("'A Writer' of 'web01' is published. The workspace is the system's")
+    assert "'guestwake open web01 writer' opens it." in world.out
     assert world.json("applications", "web01") == [
         {
             "workspace": "web01",
@@ -409,6 +637,13 @@ def test_publish_list_unpublish(desk: Desk) -> None:
     assert world.run("unpublish", "web01", "writer") == Exit.NO_WORKSPACE
     assert "There are none." in world.err
     assert world.run("open", "web01", "writer") == Exit.NO_WORKSPACE
+
+
+def test_whose_menu_it_is_in_is_told(desk: Desk) -> None:
+    workspaces = desk.world.application.workspaces
+    workspaces.write(replace(workspaces.find("web01"), owner="anna"))
+    desk.publish("writer", "--guest", "linux")
+    assert "in the menu of anna once 'guestwake agent' runs in their session" in desk.world.out
 
 
 @pytest.mark.parametrize(
@@ -495,3 +730,42 @@ def test_who_has_it_open_is_known(desk: Desk) -> None:
     desk.world.host.processes.add(process)
     assert applications.is_of(workspace, opened, os.getuid())
     assert not applications.is_of(workspace, opened, os.getuid() + 1)
+
+
+def test_one_user_cannot_take_all_places(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    application, owners = desk.world.application, {1: 1000, 2: 1001, 3: 0}
+    monkeypatch.setattr(processes, "owner_of", owners.get)
+    desk.world.host.processes |= {"boot/1/1", "boot/2/1", "boot/3/1"}
+    applications, workspace = Applications(application), application.workspaces.find("web01")
+    for _ in range(16):
+        applications.open(workspace, "", "boot/1/1")
+    with pytest.raises(WorkspaceError, match="you have 16 applications"):
+        applications.open(workspace, "", "boot/1/1")
+    applications.open(workspace, "", "boot/2/1")
+    for _ in range(20):
+        applications.open(workspace, "", "boot/3/1")
+
+
+def test_a_manager_runs_nothing_of_the_folder_that_its_caller_is_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may have put something there: /tmp is such a folder."""
+    world = CommandWorld(tmp_path / "root", capsys)
+    world.vm("web01")
+    (tmp_path / "guestwake/edges").mkdir(parents=True)
+    for package in ("guestwake", "guestwake/edges"):
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "guestwake/edges/cli.py").write_text(f"open('{tmp_path}/ran', 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def starts(*words: Any, **how: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*words, **how))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", starts)
+    application = world.application
+    Applications(application)._start_detached(application.workspaces.find("web01"))
+    assert started[0].wait(60) is not None
+    assert not (tmp_path / "ran").exists()

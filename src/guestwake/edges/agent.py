@@ -68,7 +68,7 @@ def program() -> tuple[str, ...]:
     for command in (called, Path(sys.executable).with_name("guestwake")):
         if command.name == "guestwake" and os.access(command, os.X_OK):
             return (str(command),)
-    return (sys.executable, "-m", "guestwake.edges.cli")
+    return (sys.executable, "-P", "-m", "guestwake.edges.cli")
 
 
 def _menu(user: str) -> Menu:

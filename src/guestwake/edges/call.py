@@ -160,13 +160,18 @@ def _told(err: Exception, *, debug: bool) -> Exit:
         import traceback
 
         traceback.print_exc()
-    complain(f"{type(err).__name__}: {err}" if code is Exit.UNEXPECTED else _sentence(err))
+    complain(sentence_of(err))
     return code
+
+
+def sentence_of(err: Exception) -> str:
+    """For whoever called, with what to do."""
+    return f"{type(err).__name__}: {err}" if _code(err) is Exit.UNEXPECTED else _sentence(err)
 
 
 def _code(err: Exception) -> Exit:
     """Imports what is surely there by now: the error came from it."""
-    from guestwake.edges.open_window import NotShown
+    from guestwake.edges.open_window import NotReady, NotShown
     from guestwake.edges.remote import HostRefused
     from guestwake.edges.times import BadTime
     from guestwake.hypervisors.api import HypervisorError
@@ -184,6 +189,7 @@ def _code(err: Exception) -> Exit:
         (AlreadyRunning, Exit.ALREADY_RUNNING),
         (HypervisorError, Exit.HYPERVISOR),
         (HostRefused, Exit.HOST_REFUSED),
+        (NotReady, Exit.NOT_READY),
         (NotShown, Exit.NOT_SHOWN),
         (SchedulerError, Exit.NOT_INSTALLED),
         ((JournalError, OSError), Exit.JOURNAL),

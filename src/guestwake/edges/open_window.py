@@ -15,14 +15,14 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from guestwake.application import Application
 from guestwake.edges.exit_codes import Exit
-from guestwake.edges.text import complain, printable
+from guestwake.edges.text import printable
 from guestwake.hypervisors.api import TellsAddresses
 from guestwake.journal_applications import PublishedRow
 from guestwake.paths import account_name
@@ -32,8 +32,13 @@ from guestwake.workspaces import Workspace
 _ASK_AGAIN = 1.0  # seconds between two questions for an address
 _PATIENCE = 2.0  # seconds for a connection
 _PORTS = {"linux": 22, "windows": 3389}  # of ssh, of RDP
+_NAMES_PORT = re.compile(r"-p|/port|(-o *)?(?i:port)[= ]|.*\{address\}:")
 _PLACE = r"\{([^{}]*)\}"
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+class NotReady(Exception):
+    """A sentence that says why nothing can be shown."""
 
 
 class NotShown(Exception):
@@ -80,7 +85,7 @@ def wanted(row: PublishedRow | None, limits: Limits) -> Command:
     else:
         setting, template = "LinuxApplicationCommand", limits.linux_application_command
     words = tuple(shlex.split(template))
-    names_one = any(re.match(r"-p|/port|.*\{address\}:", word) for word in words)
+    names_one = any(_NAMES_PORT.match(word) for word in words)
     return Command(setting, words, row.command, None if names_one else _PORTS[row.how])
 
 
@@ -120,8 +125,16 @@ class Window:
             raise NotShown(f"'{printable(program)}' cannot be run: {err.strerror}.") from err
         return self._process.pid
 
+    def has_ended(self, seconds: float) -> bool:
+        """Within that time."""
+        assert self._process is not None
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+            return True
+        return False
+
     def wait(self) -> Exit:
-        """Until it is closed."""
+        """Until it is closed. Raises NotShown where it has failed."""
         assert self._process is not None
         code = self._process.wait()
         name = os.path.basename(self.command.words[0])
@@ -132,8 +145,7 @@ class Window:
             return Exit.DONE
         how = f"ended with {code}" if code > 0 else f"was killed by signal {-code}"
         remedy = known.remedy if known else "See what it said."
-        complain(f"'{name}', which {self.command.setting} names, {how}. {remedy}")
-        return Exit.NOT_SHOWN
+        raise NotShown(f"'{name}', which {self.command.setting} names, {how}. {remedy}")
 
     def end(self, number: int) -> None:
         """From a signal handler: what was meant for us is for the window. Before there is one it

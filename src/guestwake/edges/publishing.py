@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from shlex import quote
 from typing import Protocol
 
 from guestwake.applications import ICON_BYTES_MAX
@@ -36,7 +37,10 @@ def _publish(arguments: Namespace, publishes: Publishes) -> Exit:
         how=arguments.guest or _how(publishes, workspace),
     )
     publishes.publish(workspace, row, _icon(arguments.icon) if arguments.icon else None)
-    say(f"'{printable(row.name)}' of '{printable(workspace.name)}' is published.")
+    published = f"'{printable(row.name)}' of '{printable(workspace.name)}' is published."
+    say(f"{published} {_where(workspace)}")
+    called = " ".join(map(quote, (workspace.name, application)))
+    say(f"'guestwake open {printable(called)}' opens it.")
     return Exit.DONE
 
 
@@ -46,6 +50,15 @@ def _unpublish(arguments: Namespace, publishes: Publishes) -> Exit:
     application = printable(arguments.application)
     say(f"'{application}' of '{printable(workspace.name)}' is not published any more.")
     return Exit.DONE
+
+
+def _where(workspace: Workspace) -> str:
+    if workspace.owner is None:
+        return "The workspace is the system's, so nobody has it in their menu."
+    return (
+        f"It is in the menu of {printable(workspace.owner)} once 'guestwake agent' runs in their "
+        "session."
+    )
 
 
 def _how(publishes: Publishes, workspace: Workspace) -> str:

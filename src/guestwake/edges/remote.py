@@ -25,6 +25,7 @@ from guestwake.edges.dbus_words import (
     MANAGER_PATH,
     NO_SUCH_WORKSPACE,
     NOT_POSSIBLE,
+    TOO_MANY_CALLS,
     WORKSPACE,
     Interface,
     path_of,
@@ -47,12 +48,25 @@ _RUNTIME = Path("/run/guestwake")
 _UNKNOWN = f"{ERROR_PREFIX}{NO_SUCH_WORKSPACE.name}"
 _IMPOSSIBLE = f"{ERROR_PREFIX}{NOT_POSSIBLE.name}"
 
+# Of the bus, where nobody answers; and ours, where too many are answered.
+_AWAY = (
+    "org.freedesktop.DBus.Error.ServiceUnknown",
+    "org.freedesktop.DBus.Error.NameHasNoOwner",
+    "org.freedesktop.DBus.Error.NoReply",
+    "org.freedesktop.DBus.Error.Disconnected",
+    f"{ERROR_PREFIX}{TOO_MANY_CALLS.name}",
+)
+
 WISHES = ("skip", "pause", "resume", "hold", "wake", "restart", "postpone")
 PUBLISHING = ("publish", "unpublish")
 
 
 class HostRefused(Exception):
     """The host's service says no, or nothing at all: a sentence with its remedy."""
+
+
+class HostAway(HostRefused):
+    """It says nothing just now, as while it is replaced: asked again it may."""
 
 
 @contextmanager
@@ -97,9 +111,10 @@ class HostService:
                 raise UnknownWorkspace(str(err)) from err
             if err.name == _IMPOSSIBLE:
                 raise WorkspaceError(str(err)) from err
-            raise HostRefused(f"the host's Guestwake: {err}") from err
+            kind = HostAway if err.name in _AWAY else HostRefused
+            raise kind(f"the host's Guestwake: {err}") from err
         except Silent as err:
-            raise HostRefused(f"the host's Guestwake does not answer ({err}): try again.") from err
+            raise HostAway(f"the host's Guestwake does not answer ({err}): try again.") from err
 
 
 # reports
@@ -177,7 +192,8 @@ def wish(arguments: Namespace, paths: Paths) -> Exit | None:
             from guestwake.edges import publishing
             from guestwake.edges.remote_applications import HostApplications
 
-            return publishing.PUBLISHING[arguments.command](arguments, HostApplications(service))
+            host = HostApplications(service, paths.user)
+            return publishing.PUBLISHING[arguments.command](arguments, host)
         return _wish(arguments, host)
 
 
@@ -204,9 +220,9 @@ def _wish(arguments: Namespace, host: HostWorkspaces) -> Exit:
 class HostWorkspaces:
     """The host's workspaces with what a person may wish of one: the counterpart of Application."""
 
-    def __init__(self, service: HostService) -> None:
+    def __init__(self, service: HostService, patience: float = PATIENCE) -> None:
         self._service = service
-        found = objects(service.manager("Status", until=time.monotonic() + PATIENCE))
+        found = objects(service.manager("Status", until=time.monotonic() + patience))
         self._known = {each["uuid"]: each for each in found}
         self.clock: Clock = SystemClock()
 

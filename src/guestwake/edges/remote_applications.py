@@ -12,7 +12,6 @@ from guestwake.edges.agent_prompts import Asked, asked_of
 from guestwake.edges.dbus_words import PROPERTIES, WORKSPACE, path_of
 from guestwake.edges.open import Said
 from guestwake.edges.remote import (
-    PATIENCE,
     HostService,
     HostWorkspaces,
     host_service,
@@ -21,20 +20,24 @@ from guestwake.edges.remote import (
 from guestwake.journal_applications import PublishedRow
 from guestwake.workspaces import Workspace
 
+_PATIENCE = 10.0  # seconds: right after a logon the host has much to do
+
 
 @contextmanager
-def host_applications() -> Iterator[HostApplications | None]:
-    """None: no service of the host's is there. Raises HostRefused."""
-    with host_service(PATIENCE) as service:
-        yield None if service is None else HostApplications(service)
+def host_applications(user: str | None) -> Iterator[HostApplications | None]:
+    """`user`: who calls, None: root. None: no service of the host's is there. Raises
+    HostRefused."""
+    with host_service(_PATIENCE) as service:
+        yield None if service is None else HostApplications(service, user)
 
 
 class HostApplications(HostWorkspaces):
     """The counterpart of `Applications`. Raises HostRefused, WorkspaceError."""
 
-    def __init__(self, service: HostService) -> None:
-        super().__init__(service)
+    def __init__(self, service: HostService, user: str | None) -> None:
+        super().__init__(service, _PATIENCE)
         self._service = service
+        self._user = user
 
     # published
 
@@ -48,7 +51,7 @@ class HostApplications(HostWorkspaces):
         self._service.workspace(workspace, "Unpublish", application)
 
     def published(self, workspace: Workspace) -> list[PublishedRow]:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + _PATIENCE
         found = objects(self._service.manager("Applications", workspace.uuid, until=until))
         keys = ("application", "name", "command", "guest")
         return [PublishedRow(*(str(each.get(key, "")) for key in keys)) for each in found]
@@ -71,11 +74,12 @@ class HostApplications(HostWorkspaces):
     # the restart that updates need
 
     def asked(self, workspace: Workspace) -> Asked | None:
-        until = time.monotonic() + PATIENCE
+        """Root answers for its owner, and nobody else does."""
+        until = time.monotonic() + _PATIENCE
         path = path_of(workspace.uuid)
         (found,) = self._service.call(path, PROPERTIES, "GetAll", (WORKSPACE.name,), until)
         values = {name: value for name, (_, value) in found.items()}
-        return asked_of(values, str(values.get("Owner")))
+        return asked_of(values, self._user or str(values.get("Owner")))
 
     def prompt_seen(self, workspace: Workspace) -> None:
         self._service.workspace(workspace, "PromptSeen")

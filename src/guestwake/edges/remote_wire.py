@@ -1,5 +1,5 @@
-"""Calls to the host's service over the system bus, each with a time limit. jeepney's own
-connection would wait for the bus's first answer for ever."""
+"""Calls to the host's service over the system bus, or to others on another bus, each with a time
+limit. jeepney's own connection would wait for the bus's first answer for ever."""
 
 from __future__ import annotations
 
@@ -50,10 +50,13 @@ class Wire:
         """`deadline`: of time.monotonic(). No service is started for it. Raises Silent,
         ErrorAnswer."""
         (method,) = (one for one in interface.methods if one.name == name)
-        address = DBusAddress(path, bus_name=SERVICE, interface=interface.name)
-        message = new_method_call(address, name, method.signature or None, body)
+        message = method_call(SERVICE, path, interface.name, name, method.signature, body)
         message.header.flags |= MessageFlag.no_auto_start
         message.header.flags |= MessageFlag.allow_interactive_authorization
+        return self.ask(message, deadline)
+
+    def ask(self, message: Message, deadline: float) -> tuple[object, ...]:
+        """The body of its answer. Raises Silent, ErrorAnswer."""
         serial = next(self._serials)
         try:
             answer = self._exchange(message.serialise(serial), serial, deadline)
@@ -89,12 +92,19 @@ class Wire:
         self._socket.settimeout(left)
 
 
+def method_call(
+    service: str, path: str, interface: str, name: str, signature: str, body: tuple[object, ...]
+) -> Message:
+    address = DBusAddress(path, bus_name=service, interface=interface)
+    return new_method_call(address, name, signature or None, body)
+
+
 @contextmanager
-def connected(deadline: float) -> Iterator[Wire]:
-    """To the system bus. Raises Silent."""
+def connected(deadline: float, bus: str = "SYSTEM") -> Iterator[Wire]:
+    """`bus`: its address, or the system's. Raises Silent."""
     left = max(deadline - time.monotonic(), 0.001)
     try:
-        taken = prep_socket(get_bus("SYSTEM"), timeout=left)
+        taken = prep_socket(get_bus(bus), timeout=left)
     except Exception as err:  # jeepney raises whatever a malformed greeting trips over
         raise Silent(str(err)) from err
     with taken:
