@@ -37,6 +37,7 @@ def opened(users: Users, text: str = "10:00") -> Opened:
     users.day.run_for(5)
     assert one.is_ready
     one.shows()
+    users.day.run_for(1)
     return one
 
 

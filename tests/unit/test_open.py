@@ -28,7 +28,7 @@ from guestwake.edges import open as opening
 from guestwake.edges import open_notice, open_window
 from guestwake.edges.exit_codes import Exit
 from guestwake.edges.open import AtHome, Said
-from guestwake.edges.open_window import usable
+from guestwake.edges.open_window import NotShown, safe_uri, usable
 from guestwake.edges.remote import HostAway, HostRefused
 from guestwake.hosts import processes
 from guestwake.hypervisors.memory import Guest
@@ -769,3 +769,21 @@ def test_a_manager_runs_nothing_of_the_folder_that_its_caller_is_in(
     Applications(application)._start_detached(application.workspaces.find("web01"))
     assert started[0].wait(60) is not None
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "qemu+ext:///system?command=/tmp/x",
+        "qemu+ssh://host/system?command=/tmp/x",
+        "qemu+ssh://host/system?socket=/a&command=/tmp/x",
+    ],
+)
+def test_an_address_that_has_a_command_run_is_refused(uri: str) -> None:
+    with pytest.raises(NotShown, match="has a command run"):
+        safe_uri(uri)
+
+
+@pytest.mark.parametrize("uri", ["qemu:///system", "qemu+ssh://host/system?socket=/a"])
+def test_other_addresses_are_taken_as_they_are(uri: str) -> None:
+    assert safe_uri(uri) == uri

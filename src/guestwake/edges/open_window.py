@@ -89,6 +89,19 @@ def wanted(row: PublishedRow | None, limits: Limits) -> Command:
     return Command(setting, words, row.command, None if names_one else _PORTS[row.how])
 
 
+def safe_uri(uri: str) -> str:
+    """libvirt runs a command that a URI names (`qemu+ext:`, `command=`). The record may be the
+    service's, and the command would be run as who opens it. Raises NotShown."""
+    scheme, _, rest = uri.partition(":")
+    _, _, asked = rest.partition("?")
+    if scheme.endswith("+ext") or re.search(r"(^|[&;])command=", asked):
+        raise NotShown(
+            f"the address of its hypervisor, '{printable(uri)}', has a command run: nothing is "
+            "opened there. Add the workspace with another '--uri'."
+        )
+    return uri
+
+
 def program_of(command: Command) -> str:
     """Its path. Raises NotShown."""
     name = command.words[0]
@@ -162,7 +175,7 @@ class Window:
         values: dict[str, Callable[[], str]] = {
             "name": lambda: workspace.name,
             "uuid": lambda: workspace.uuid,
-            "uri": lambda: workspace.uri,
+            "uri": lambda: safe_uri(workspace.uri),
             "user": lambda: account_name(os.getuid()),
             "address": lambda: self._address(tell),
             "application": lambda: self.command.application,

@@ -29,8 +29,9 @@ def is_for_use(run: WakeRun) -> bool:
 
 
 def closes(run: WakeRun) -> bool:
-    """Whether it goes where CloseAction says, and not back to where it was."""
-    return run.used or run.kind in FOR_USE
+    """Whether it goes where CloseAction says, and not back to where it was. What was given up
+    before anything was shown has not been used."""
+    return run.used or run.kind is Kind.FAST_START
 
 
 def is_wanted(run: WakeRun, facts: Facts) -> bool:

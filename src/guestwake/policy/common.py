@@ -153,7 +153,8 @@ def noticing(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> WakeRun:
     if is_ours(run, facts, now):
         using = users(run, facts, limits, now)
         names = tuple(f"{use.by}: {use.who}" for use in using[:USERS_NAMED_MAX])
-        run = replace(run, used=run.used or bool(using), users=names)
+        waits_only = len(using) == len(facts.evidence.openings)
+        run = replace(run, used=run.used or not waits_only, users=names)
     if run.prior is Prior.OFF and not run.kept_memory and _hibernated_itself(facts):
         run = replace(run, prior=Prior.SAVED, kept_memory=True)
     return run

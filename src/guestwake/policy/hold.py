@@ -107,7 +107,7 @@ def lend(run: WakeRun, facts: Facts, now: Now) -> Step:
         run,
         phase=Phase.LENT if ended else Phase.HOLDING,
         since=now.after(timedelta(0)),
-        used=True,
+        used=run.used or not close.is_for_use(run),
         idle=None,
         goal=None,
         parking=None,
