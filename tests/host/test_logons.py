@@ -18,10 +18,10 @@ print(json.dumps([said, seen.look(None).shutting_down]))
 """
 
 
-def logons(host: Host) -> list[tuple[str, str]]:
-    """User and session of each."""
+def logons(host: Host) -> list[tuple[str, str]] | None:
+    """User and session of each. None: nobody can tell."""
     said, _ = json.loads(host.python(LOOK))
-    return [(user, session) for user, _, session in said]
+    return None if said is None else [(user, session) for user, _, session in said]
 
 
 @pytest.mark.parametrize("kind", ["graphical", "text"])
@@ -68,5 +68,7 @@ def test_without_logind_utmp_tells_as_much(lab_host: Host, kind: str) -> None:
     lab_host.logon("anna", kind)
     lab_host.logon("bert", "ssh")
     lab_host.run("systemctl", "stop", "systemd-logind")
+    assert logons(lab_host) is None  # silent, and no logoff
+    lab_host.run("rm", "-r", "/run/systemd/seats")  # as on a host that has none
     terminal = {"graphical": ":0", "text": "hvc0"}[kind]
     assert logons(lab_host) == [("anna", terminal)]
