@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 .DEFAULT_GOAL := help
-.PHONY: help demo guest deb wheel test test-all check bench docs clean
+.PHONY: help demo guest deb wheel test test-all check simulate bench docs clean
 
 PYTHON := .venv/bin/python
 # What QEMU guests run in: without a /dev/kvm that exists and hangs.
@@ -45,6 +45,11 @@ check:  ## lint, types and the tests that need no guest (a minute)
 	@tools/bootstrap
 	@$(PYTHON) -m pytest $(FAST) -n 2 --ignore=tests/hostile --ignore=tests/contract
 	@$(PYTHON) -m pytest $(FAST) tests/hostile tests/contract
+
+simulate:  ## random days with every fault there is, until Ctrl-C; or DAYS=1000, SEED=people:17
+	@tools/bootstrap
+	@TZ=UTC $(PYTHON) tools/simulate $(if $(DAYS),--days $(DAYS)) $(if $(FIRST),--first $(FIRST)) \
+		$(if $(SEED),--seed '$(SEED)')
 
 bench:  ## the figures of docs/performance.md
 	@$(PREPARE)

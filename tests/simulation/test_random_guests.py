@@ -1,288 +1,30 @@
-"""Random nights of guests that report: restarts wanted, people who sign in and type, updates that
-take long, silence, nonsense, and everything that runs here killed at any point. From a seed.
-
-What must hold (contract, section 10): I7 and I11, no restart and no shutdown over anybody's work;
-I8, a mark is lost to nothing but a new boot or the workspace's removal; never more than two
-restarts in one run, an hour apart; and in the end each VM is as it was.
-
-A failure names its seed; `GUESTWAKE_SEED=… pytest tests/simulation/test_random_guests.py` plays
-that night again.
-"""
+"""Random nights of guests that report, each from a seed; see `test_random_days.py`."""
 
 from __future__ import annotations
 
-import os
-import random
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from day import NO_SPACE, NOBODY_ANSWERS, Day
-from reporter import MemoryService, Somebody
-from world import Killed
-
-from guestwake.hypervisors.api import Vm
-from guestwake.journal import Journal
-from guestwake.policy.restart import RestartMark
-from guestwake.policy.words import Power, Verb
-from guestwake_wire.messages import ClientState, Strength
+from guest_night import GuestNight
+from test_random_days import seeds
 
 NIGHTS_IN_CHECK = 4  # in `make check`
 NIGHTS = 10  # in `make test`
 NIGHTS_FULL = 2000
-NAMES = ("alpha", "beta")
-OPENS = 600.0  # the window, in seconds of the day
-MINUTES = 130
-EVENTFUL = OPENS + 60 * MINUTES
-
-_SHUTS_DOWN = (Verb.SHUT_DOWN, Verb.PRESS_POWER_BUTTON)
-_TAKES = ("starts", "stops", "saves", "shuts down", "hibernates itself", "migrates away", "resumes")
 
 
-@dataclass
-class Seen:
-    """Of one guest, by an observer who sees into it."""
-
-    prior: Power
-    may_restart: int
-    restarts: dict[str, list[float]] = field(default_factory=dict)  # run → when
-    wanted_in: str | None = None  # the boot in which a restart was last seen to be wanted
-    touched: bool = False
-
-
-class Night:
-    def __init__(self, day: Day, rng: random.Random) -> None:
-        self.day, self.rng = day, rng
-        self.seen: dict[str, Seen] = {}
-        self.log: list[str] = []
-        self.kills = rng.choice([0.0, 0.0, 0.005, 0.02])
-        self._deeds = 0
-        self._journal: Journal | None = None
-        for name in NAMES[: rng.choice([1, 2])]:
-            self._stage(name)
-        day.on_verb, day.on_rest, day.on_point = self.on_verb, self.on_rest, self._maybe_kill
-
-    def _stage(self, name: str) -> None:
-        power = self.rng.choice([Power.SAVED, Power.SAVED, Power.OFF, Power.PAUSED])
-        may = self.rng.choice([0, 1, 1, 1, 2])
-        self.day.workspace(
-            name,
-            power,
-            reports=True,
-            guest_update_time="00:10",
-            guest_update_duration=MINUTES,
-            max_extension=self.rng.choice([0, 30]),
-            early_finish=self.rng.choice([0, 0, 1]),
-            restart_in_window=may,
-            task_timeout=120,
-        )
-        self.seen[name] = Seen(power, may)
-        service = self.day.service(name)
-        service.boots_for = self.rng.choice([5.0, 40.0, 300.0])
-        if self.rng.random() < 0.2:
-            service.stays = {"esd-signal": Strength.STRONG}
-        if self.rng.random() < 0.3 and power is not Power.OFF:
-            service.inside.people.append(Somebody("anna", self.day.real - 100))
-
-    def _maybe_kill(self, what: str) -> None:
-        if self.day.real < EVENTFUL and self.rng.random() < self.kills:
-            self.log.append(f"{self.day.real:.0f}: killed at {what}")
-            raise Killed
-
-    # what must hold
-
-    def on_verb(self, vm: Vm, verb: Verb) -> None:
-        seen, service = self.seen[vm.name], self.day.service(vm.name)
-        if verb is Verb.RESTART:
-            self._check_restart(vm.name, seen, service)
-        if verb in _SHUTS_DOWN:
-            assert not self._work(vm.name, service), f"I11: {verb} over somebody's work"
-            assert service.busy is not True or service.silent, f"{verb} of a busy guest"
-
-    def _check_restart(self, name: str, seen: Seen, service: MemoryService) -> None:
-        record = self.day.record(name)
-        assert record is not None
-        assert seen.may_restart, "RestartInWindow is 0"
-        assert self.day.mark(name) is not None, "nobody asked for a restart"
-        assert service.busy is not True or service.silent, "restarted while it installs"
-        if seen.may_restart == 1:
-            assert not self._work(name, service), "I11: restarted over somebody's work"
-        times = seen.restarts.setdefault(record.token, [])
-        assert len(times) < 2, "a third restart in one run"
-        assert not times or self.day.real - times[-1] > 3599.9, "two restarts within the hour"
-        times.append(self.day.real)
-
-    def _work(self, name: str, service: MemoryService) -> bool:
-        """Somebody in the guest who was there before we woke it, or has typed since."""
-        record = self.day.record(name)
-        woke = record.woke.elapsed if record and record.woke else 0.0
-        now = self.day.now().elapsed
-        return any(
-            one.input is not None or now - (self.day.real - one.since) < woke
-            for one in service.inside.people
-        )
-
-    def on_rest(self) -> None:
-        for deed in self.day.machine.deeds[self._deeds :]:
-            if deed.vm in self.seen and deed.who != "driver":
-                self.seen[deed.vm].touched |= deed.what in _TAKES
-        self._deeds = len(self.day.machine.deeds)
-        if self.day.journal_fault is not None:
-            return
-        for name, seen in self.seen.items():
-            mark = self._mark(name)
-            if mark is None and seen.wanted_in is not None:
-                boot = f"guest-boot-{self.day.vm(name).guest_boot}"
-                assert boot != seen.wanted_in, "I8: the mark was lost"
-            seen.wanted_in = mark.boot_id if mark else None
-
-    def _mark(self, name: str) -> RestartMark | None:
-        """By a journal that stays open: it is looked into whenever nobody has anything to do."""
-        if self._journal is None and self.day.office.journal_path.exists():
-            self._journal = self.day.journal()
-        return self._journal.restart_mark(self.day.uuid(name)) if self._journal else None
-
-    def check_quiet(self) -> None:
-        for name, seen in self.seen.items():
-            assert self.day.record(name) is None, f"I2: {name} is still open"
-            if not seen.touched:
-                rests = {seen.prior, Power.SAVED}
-                assert self.day.power(name) in rests, f"I2: {name} is {self.day.power(name)}"
-
-    # what happens
-
-    def eventful(self) -> None:
-        acts = [
-            *(3 * [self._wants_restart]),
-            *(2 * [self._signs_in]),
-            *(2 * [self._types]),
-            *(2 * [self._busy]),
-            self._leaves,
-            self._nothing_left,
-            self._silent,
-            self._nonsense,
-            self._restarts_itself,
-            self._kill,
-            self._verb_fails,
-            self._host,
-        ]
-        for _ in range(self.rng.randint(2, 12)):
-            when = self.rng.uniform(OPENS - 300, EVENTFUL)
-            act, name = self.rng.choice(acts), self.rng.choice(list(self.seen))
-            self.day.later(when, lambda act=act, name=name: self._do(act, name))  # type: ignore[misc]
-
-    def _do(self, act: Callable[[str], None], name: str) -> None:
-        self.log.append(f"{self.day.real:.0f}: {act.__name__} {name}")
-        act(name)
-
-    def _tells(self, name: str, act: Callable[[MemoryService], object]) -> None:
-        """Only a guest that runs, is up and does not hang does anything, and it says so."""
-        it, service = self.day.vm(name), self.day.service(name)
-        boot = it.guest_boot == service.inside.boot and self.day.real >= service.inside.up_at
-        if it.power is Power.RUNNING and it.changing is None and boot and not service.silent:
-            act(service)
-            service.speak()
-
-    def _wants_restart(self, name: str) -> None:
-        source = self.rng.choice(["reboot-required", "kernel", f"liar-{self.rng.random()}"])
-        how = self.rng.choice([Strength.STRONG, Strength.STRONG, Strength.WEAK])
-        self._tells(name, lambda it: it.inside.reasons.update({source: how}))
-
-    def _signs_in(self, name: str) -> None:
-        self._tells(name, lambda it: it.inside.people.append(Somebody("bert", self.day.real)))
-
-    def _types(self, name: str) -> None:
-        def types(it: MemoryService) -> None:
-            for one in it.inside.people:
-                one.input = self.day.real
-
-        self._tells(name, types)
-
-    def _leaves(self, name: str) -> None:
-        self._tells(name, lambda it: it.inside.people.clear())
-
-    def _busy(self, name: str) -> None:
-        self._tells(name, lambda it: setattr(it, "busy", True))
-        self.day.later(
-            self.rng.uniform(60, 5000),
-            lambda: self._tells(name, lambda it: setattr(it, "busy", False)),
-        )
-
-    def _nothing_left(self, name: str) -> None:
-        self._tells(name, lambda it: setattr(it, "state", ClientState.NOTHING_LEFT))
-
-    def _silent(self, name: str) -> None:
-        self.day.service(name).silent = True
-        self.day.later(
-            self.rng.uniform(30, 3000),
-            lambda: setattr(self.day.service(name), "silent", False),
-        )
-
-    def _nonsense(self, name: str) -> None:
-        junk = self.rng.choice([b"\x1e{}\n" * 500, b"\x1e" + b"[" * 9000, b"\x1b[2J\n" * 99])
-        self.day.service(name).says(junk)
-
-    def _restarts_itself(self, name: str) -> None:
-        it = self.day.vm(name)
-        if it.power is Power.RUNNING and it.changing is None:
-            self.day.machine.guest_restarts(it.vm)
-
-    def _kill(self, name: str) -> None:
-        self.day.kill(name)
-
-    def _verb_fails(self, name: str) -> None:
-        vm = self.day.vm(name).vm
-        what = self.rng.choice([Verb.RESTART, Verb.SAVE, "open_channel", "receive", "send"])
-        error = self.rng.choice([NO_SPACE, NOBODY_ANSWERS])
-        self.day.machine.fail(what, error, times=self.rng.choice([1, 3, None]), vm=vm)
-        self.day.later(self.rng.uniform(30, 900), lambda: self.day.machine.lift(what, vm))
-
-    def _host(self, name: str) -> None:
-        self.day.sleep(self.rng.choice([30.0, 600.0, 3000.0]))
-
-    def quiet(self) -> None:
-        for name in self.seen:
-            service = self.day.service(name)
-            service.silent, service.busy = False, False
-            service.inside.people.clear()
-            service.speak()
-            for what in (*Verb, "open_channel", "receive", "send"):
-                self.day.machine.lift(what, self.day.vm(name).vm)
-        self.day.run_for(4 * 3600)
-
-
-def play(seed: int, folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder) as own, Day(Path(own)) as day:
-        night = Night(day, random.Random(seed))
-        try:
-            night.eventful()
-            day.run_for(EVENTFUL)
-            night.quiet()
-            night.check_quiet()
-        except AssertionError as err:
-            happened = "\n  ".join(night.log)
-            raise AssertionError(f"GUESTWAKE_SEED={seed}: {err}\n  {happened}") from err
-
-
-def _seeds(count: int) -> range:
-    given = os.environ.get("GUESTWAKE_SEED")
-    return range(int(given), int(given) + 1) if given else range(count)
-
-
-@pytest.mark.parametrize("seed", _seeds(NIGHTS)[:NIGHTS_IN_CHECK])
+@pytest.mark.parametrize("seed", seeds(NIGHTS)[:NIGHTS_IN_CHECK])
 def test_random_nights_of_guests_keep_the_promises(seed: int, folder: Path) -> None:
-    play(seed, folder)
+    GuestNight.play(seed, folder)
 
 
 @pytest.mark.more
-@pytest.mark.parametrize("seed", _seeds(NIGHTS)[NIGHTS_IN_CHECK:])
+@pytest.mark.parametrize("seed", seeds(NIGHTS)[NIGHTS_IN_CHECK:])
 def test_more_random_nights_of_guests_keep_the_promises(seed: int, folder: Path) -> None:
-    play(seed, folder)
+    GuestNight.play(seed, folder)
 
 
 @pytest.mark.full
 def test_many_random_nights_of_guests_keep_the_promises(folder: Path) -> None:
-    for seed in _seeds(NIGHTS_FULL):
-        play(seed, folder)
+    for seed in seeds(NIGHTS_FULL):
+        GuestNight.play(seed, folder)

@@ -15,7 +15,6 @@ from guestwake.policy.words import Logon
 from guestwake.workspaces import Workspace
 
 GIMP = PublishedRow("gimp", "GIMP", "gimp", "linux")
-_numbers = count(1)
 
 
 class OnDay(Applications):
@@ -40,6 +39,7 @@ class Users:
 
     def __init__(self, day: Day) -> None:
         self.day, self.applications = day, OnDay(day)
+        self._numbers = count(1)
 
     def owns(self, name: str, user: str = "anna") -> None:
         """With one published application."""
@@ -59,9 +59,14 @@ class Users:
         for process in self.day.processes:
             process.hurried = True
 
-    def opens(self, name: str) -> Opened:
-        process = f"{self.day.now().boot_id}/{next(_numbers)}"
+    def begins(self) -> str:
+        """A process of somebody's on the host."""
+        process = f"{self.day.now().boot_id}/{next(self._numbers)}"
         self.day.host.processes.add(process)
+        return process
+
+    def opens(self, name: str) -> Opened:
+        process = self.begins()
         workspace = self.day.office.workspaces.find(name)
         return Opened(self, workspace, self.applications.open(workspace, "gimp", process), process)
 
@@ -78,8 +83,7 @@ class Opened:
         return self._users.applications.opening(self.workspace, self.id).is_ready
 
     def shows(self) -> None:
-        process = f"{self._users.day.now().boot_id}/{next(_numbers)}"
-        self._users.day.host.processes.add(process)
+        process = self._users.begins()
         with suppress(JournalError):  # it is open all the same, for as long as the launcher lives
             self._users.applications.show(self.workspace, self.id, process)
         self._users.applications.hurry(self.workspace)

@@ -231,14 +231,14 @@ class SimulatedHost(MemoryHost):
 class _Act:
     at: float
     number: int
-    act: Callable[[], None] = field(compare=False)
+    act: Callable[[], object] = field(compare=False)
 
 
 class World:
     """One host. `real` is the time that really passes, in seconds; its clocks may say otherwise."""
 
     def __init__(self, folder: Path, start: datetime) -> None:
-        self.paths = Paths.under(folder, 0)
+        self.folder, self.paths = folder, Paths.under(folder, 0)
         self.real = 0.0
         self.slept = 0.0  # seconds since boot
         self.clock_error = timedelta(0)  # how far the wall clock was set off
@@ -303,7 +303,7 @@ class World:
     def true_time(self) -> datetime:
         return self._start + timedelta(seconds=self.real)
 
-    def later(self, seconds: float, act: Callable[[], None]) -> None:
+    def later(self, seconds: float, act: Callable[[], object]) -> None:
         self._number += 1
         heapq.heappush(self._acts, _Act(self.real + max(0.0, seconds), self._number, act))
 
@@ -400,6 +400,11 @@ class World:
     def terminate(self, name: str) -> None:
         for process in self.running(name):
             process.application.stop()
+
+    @property
+    def acting(self) -> str:
+        """The workspace whose process has the word just now; "": none has."""
+        return self._running.workspace if self._running else ""
 
     def point(self, what: str) -> None:
         """Between two steps of a process: here it may be killed."""
