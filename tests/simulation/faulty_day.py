@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from day import NO_SPACE, NOBODY_ANSWERS, Day
-from random_day import WAKES, Act, RandomDay
+from random_day import TOMORROW, WAKES, Act, RandomDay
 
 from guestwake.hypervisors.api import Vm
 from guestwake.hypervisors.memory import MemoryVm
@@ -19,6 +19,7 @@ from guestwake.policy.words import Network, Power, Verb
 from guestwake.wishes import Wishes
 
 NAMES = ("alpha", "beta", "gamma")
+RESTS = (Power.OFF, Power.SAVED, Power.PAUSED, Power.SUSPENDED)
 OPENS = 300.0  # the window, in seconds of the day
 TASK_TIMEOUT = 60
 
@@ -472,3 +473,19 @@ class FaultyDay(RandomDay):
 
     def check_quiet(self) -> None:
         self.observer.check_quiet()
+
+    def next_night(self) -> None:
+        """The window of the next date, in a world without faults: who may be awake has it."""
+        day, date = self.day, TOMORROW.strftime("%m-%d")
+        day.run_for(day.real_of(TOMORROW) - day.real)
+        rested = [name for name in self.observer.vms if self._has_a_window(name)]
+        self.say("the next night")
+        day.run_for(1200)
+        self.check_quiet()
+        had = [name for name in rested if date in day.dates(name)]
+        room = self.limits["max_awake"] or len(rested)
+        assert len(had) >= min(room, len(rested)), f"I3: only {had} of {rested} had the next window"
+
+    def _has_a_window(self, name: str) -> bool:
+        seen, power = self.observer.vms[name], self.day.power(name)
+        return bool(not seen.removed and seen.settings["guest_update_duration"] and power in RESTS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from day import NO_SPACE, NOBODY_ANSWERS
-from random_day import RandomDay
+from random_day import TOMORROW, RandomDay
 from reporter import MemoryService, Somebody
 
 from guestwake.hypervisors.api import Vm
@@ -257,3 +257,14 @@ class GuestNight(RandomDay):
             for what in (*Verb, *CALLS):
                 self.day.machine.lift(what, self.day.vm(name).vm)
         self.day.run_for(4 * 3600)
+
+    def next_night(self) -> None:
+        """The window of the next date; the guests report, and nothing is wanted or done."""
+        self.day.run_for(self.day.real_of(TOMORROW) - self.day.real)
+        at_rest = [name for name in self.seen if self.day.power(name) is not Power.RUNNING]
+        self.say("the next night")
+        self.day.run_for(OPENS + 60 * MINUTES + 3600)
+        self.check_quiet()
+        date = TOMORROW.strftime("%m-%d")
+        had = [name for name in at_rest if date in self.day.dates(name)]
+        assert had == at_rest, f"I3: only {had} of {at_rest} had the next window"

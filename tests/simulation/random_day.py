@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import ClassVar, Self
@@ -25,6 +26,7 @@ from guestwake.journal_file import JournalError
 from guestwake.policy.words import Verb
 
 DAY = 86_400.0  # seconds
+TOMORROW = datetime(2026, 3, 11, tzinfo=UTC)  # of each of them
 WAKES = (Verb.START, Verb.RESUME, Verb.WAKE_UP)
 
 
@@ -91,6 +93,9 @@ class RandomDay:
     def check_quiet(self) -> None:
         raise NotImplementedError
 
+    def next_night(self) -> None:
+        """Where nothing happens. It must be as if nothing ever had."""
+
     # the day
 
     @classmethod
@@ -123,6 +128,7 @@ class RandomDay:
         self.say("nothing more happens")
         self.quiet()
         self.check_quiet()
+        self.next_night()
 
     @property
     def vm_days(self) -> float:
