@@ -314,10 +314,10 @@ class FaultyDay(RandomDay):
         it, machine = self.day.vm(name), self.day.machine
         if it.power is not Power.RUNNING or it.changing is not None:
             it.guest.agent = not it.guest.agent
-            self.happens("guest's agent is", name, "there" if it.guest.agent else "gone")
+            self.happens(f"guest's agent {'comes' if it.guest.agent else 'goes'}", name)
             return
         act = self.rng.choice([machine.crashes, machine.guest_shuts_down, machine.guest_restarts])
-        self.happens(act.__name__.replace("_", " "), name)
+        self.happens(f"guest {act.__name__.removeprefix('guest_').replace('_', ' ')}", name)
         act(it.vm)
 
     def _backup(self, name: str) -> None:
@@ -412,7 +412,7 @@ class FaultyDay(RandomDay):
 
     def _journal(self, name: str) -> None:
         fault = self.rng.choice(["read-only", "full"])
-        self.happens("journal", detail=fault)
+        self.happens(f"journal {fault}")
         self.day.journal_fault = fault
         self.then(self._journal_works)
 
