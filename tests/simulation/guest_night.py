@@ -37,6 +37,7 @@ class Seen:
 
     prior: Power
     may_restart: int
+    settings: dict[str, Any]
     restarts: dict[str, list[float]] = field(default_factory=dict)  # run → when
     wanted_in: str | None = None  # the boot in which a restart was last seen to be wanted
     touched: bool = False
@@ -48,7 +49,7 @@ class GuestNight(RandomDay):
 
     def stage(self) -> None:
         self.seen: dict[str, Seen] = {}
-        self.kills = self.rng.choice([0.0, 0.0, 0.005, 0.02])
+        self.kills = self.rng.choice([0.0, 0.0, 0.002, 0.01])
         self._deeds = 0
         self._journal: Journal | None = None
         for name in NAMES[: self.rng.choice([1, 2])]:
@@ -69,7 +70,7 @@ class GuestNight(RandomDay):
         }
         self.day.workspace(name, power, reports=True, **settings)
         self.say(f"is {power}; {settings}", name)
-        self.seen[name] = Seen(power, may)
+        self.seen[name] = Seen(power, may, settings)
         service = self.day.service(name)
         service.boots_for = rng.choice([5.0, 40.0, 300.0])
         if rng.random() < 0.2:
@@ -259,11 +260,14 @@ class GuestNight(RandomDay):
         self.day.run_for(4 * 3600)
 
     def next_night(self) -> None:
-        """The window of the next date; the guests report, and nothing is wanted or done."""
+        """The window of the next date, a shorter one; the guests report, and nothing is wanted or
+        done."""
+        for name, seen in self.seen.items():
+            self.day.set(name, **seen.settings | {"guest_update_duration": 20})
         self.day.run_for(self.day.real_of(TOMORROW) - self.day.real)
         at_rest = [name for name in self.seen if self.day.power(name) is not Power.RUNNING]
         self.say("the next night")
-        self.day.run_for(OPENS + 60 * MINUTES + 3600)
+        self.day.run_for(OPENS + 2 * 3600)  # restarted, it is busy until MaxExtension is used up
         self.check_quiet()
         date = TOMORROW.strftime("%m-%d")
         had = [name for name in at_rest if date in self.day.dates(name)]
