@@ -160,9 +160,10 @@ class Observer:
         self.busy[it.name] = now + self.slow.get((it.name, verb), 0.0)
 
     def _is_awake_by_us(self, name: str) -> bool:
+        """One that was removed while somebody used it is nobody's to count any more."""
         it, seen = self.day.vm(name), self.vms[name]
         ours = it.start is not None and it.start.id == seen.ours and not seen.touched
-        return ours and it.power is Power.RUNNING
+        return ours and it.power is Power.RUNNING and self.day.has_workspace(it)
 
     # at the end
 
