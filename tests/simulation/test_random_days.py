@@ -53,3 +53,13 @@ def test_a_deadline_a_rounding_away_is_waited_for(day: Day) -> None:
     day.run_until("00:20")
     assert day.put_back("alpha")
     assert day.put_back("beta")
+
+
+@pytest.mark.xfail(strict=True, reason="a run of no date is joined by a window that was had")
+def test_a_window_that_was_had_joins_no_other_run(day: Day) -> None:
+    """Found with people (seed 30131): the clock was set back into a window that had ended."""
+    day.workspace("web01", guest_update_time="00:05", guest_update_duration=3)
+    day.at("00:06").clock_steps(-4)
+    day.at("00:08:10").person_wakes("web01", minutes=1)
+    day.run_until("00:30")
+    assert day.dates("web01") == ["03-10"]
