@@ -154,6 +154,7 @@ def test_cve_2013_4153_a_reply_of_the_wrong_type_changes_nothing(
 WORDS = [
     *(["status"], ["status", "web01"], ["plan"], ["plan", "web01", "--days", "3"], ["history"]),
     *(["events"], ["workspace", "list"], ["settings", "show"], ["settings", "check"]),
+    *(["applications"], ["applications", "web01"]),
 ]
 
 
