@@ -45,6 +45,7 @@ _NEVER = float("inf")
 _TICK = 1e-6  # seconds: sums of floats may fall short of a moment by less
 _SPINS = 500  # turns of one process within one instant: it would never wait
 _DEFAULT_TIMEOUT = 600.0  # seconds in which a new guest takes all its memory
+_NOT_AGAIN = (AlreadyRunning, WorkspaceError)  # RestartPreventExitStatus of the unit
 _EXPECTED = (AlreadyRunning, JournalError, HypervisorError, WorkspaceError)
 _AWAKE = (Power.RUNNING, Power.PAUSED, Power.SUSPENDED)
 
@@ -384,7 +385,7 @@ class World:
         self.processes.remove(process)
         self.finished.append(process)
         failed = process.killed or process.error is not None
-        refused = isinstance(process.error, AlreadyRunning)
+        refused = isinstance(process.error, _NOT_AGAIN)
         if failed and not refused and self.restarts_after is not None:
             self.later(self.restarts_after, lambda: self._restart(process))
 
