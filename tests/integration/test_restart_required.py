@@ -69,15 +69,15 @@ def an_update_asks_for_a_restart(lab: Lab, host: Host) -> None:
     guest = prepared(lab.hibernated_guest("updated"), UPDATES)
     host.looks_after(guest)
     with diary_of(guest) as diary:
-        manager = host.begins(guest, window=900)
+        manager = host.begins(guest, window=1800)
         until(lambda: word(host, guest).get("boot_id"))
         before = word(host, guest)["boot_id"]
-        until(lambda: happened(host, guest, Why.RESTARTS), seconds=300)
+        until(lambda: happened(host, guest, Why.RESTARTS), seconds=600)
         reasons = mark(host, guest)
         assert reasons is not None
         assert [each["source"] for each in reasons["reasons"]] == ["reboot-required"]
         assert EXAMPLE in reasons["reasons"][0]["text"]
-        until(lambda: happened(host, guest, Why.RESTARTED), seconds=300)
+        until(lambda: happened(host, guest, Why.RESTARTED), seconds=600)
         assert mark(host, guest) is None
         assert word(host, guest)["boot_id"] not in ("", before)
         manager.process.terminate()  # the night has been long enough
