@@ -187,13 +187,13 @@ def _chance(text: str) -> float:
     return int.from_bytes(blake2b(text.encode(), digest_size=6).digest()) / (1 << 48)
 
 
-def shrunk(broken: Broken, folder: Path) -> Broken:
-    """The same promise, broken with as little as leaving out one entry after the other finds."""
-    kind, seed = type(broken.day), broken.day.seed
+def shrunk(broken: Broken, play: Callable[[list[str]], object]) -> Broken:
+    """The same promise, broken with as little as leaving out one entry after the other finds.
+    `play`: the same day with these entries of its plan."""
 
-    def still(kept: Sequence[str]) -> Broken | None:
+    def still(kept: list[str]) -> Broken | None:
         try:
-            kind.play(seed, folder, kept)
+            play(kept)
         except Broken as err:
             return err if err.promise == broken.promise else None
         return None
