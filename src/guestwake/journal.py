@@ -261,6 +261,14 @@ class Journal(ApplicationRows):
             )
         )
 
+    def had(self, workspace: str, since: date) -> frozenset[date]:
+        """Dates from then on that had their window, or were skipped."""
+        rows = self._all(
+            "SELECT date FROM window WHERE workspace = ? AND date >= ?",
+            *(workspace, since.isoformat()),
+        )
+        return frozenset(date.fromisoformat(day) for (day,) in rows)
+
     def skipped(self, workspace: str) -> frozenset[date]:
         rows = self._all(
             "SELECT date FROM window WHERE workspace = ? AND why = 'skipped'", workspace

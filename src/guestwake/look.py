@@ -56,7 +56,7 @@ class Noted:
     published: bool = False
     last_window: datetime | None = None
     owed_off: bool = False
-    skipped: frozenset[date] = frozenset()
+    had: frozenset[date] = frozenset()  # of the dates that matter now, skipped ones too
     paused: bool = False
     said: Said | None = None
     restart_mark: RestartMark | None = None
@@ -104,7 +104,7 @@ def look(
         host=host.look(workspace.image_folder),
         memory=workspace.memory,
         last_window=noted.last_window,
-        skipped=noted.skipped,
+        had=noted.had,
         paused=noted.paused,
         workspace=workspace.uuid,
     )

@@ -11,6 +11,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -57,6 +58,7 @@ AGENT_WAITS = 20.0
 AGENT_ASKED_EACH = 60.0
 
 HEARS_AGAIN = 0.5  # seconds
+_DATES_MATTER = timedelta(days=31)  # a step of the clock, or of the zone, is less
 
 _WINDOW_OPEN = (Phase.WATCHING, Phase.HOLDING, Phase.RESTARTING)
 _WAKES = (Verb.START, Verb.RESUME, Verb.WAKE_UP, Verb.RESTART)
@@ -310,7 +312,7 @@ class UpdateManager:
                 published=journal.has_published(workspace),
                 last_window=journal.last_window(workspace),
                 owed_off=journal.owed_off(workspace),
-                skipped=journal.skipped(workspace),
+                had=journal.had(workspace, now.date() - _DATES_MATTER),
                 paused=paused_until is not None and now < paused_until,
                 said=journal.said(workspace),
                 restart_mark=journal.restart_mark(workspace),

@@ -175,7 +175,7 @@ class Night:
     told_to_stop: bool = False
     removed: bool = False
     agreed: bool = False
-    skipped: frozenset[date] = frozenset()
+    had: frozenset[date] = frozenset()
     paused: bool = False
     # the clocks: seconds since the opening, how much of them slept, how far the wall was put
     seconds: float = 0.0
@@ -279,7 +279,7 @@ class Night:
             owed_off=self.owed_off,
             told_to_stop=self.told_to_stop,
             removed=self.removed,
-            skipped=self.skipped,
+            had=self.had,
             paused=self.paused,
             agreed=self.agreed,
             host=self.host,

@@ -533,7 +533,7 @@ CHAINS = [
          at=1500, until=9999),
     Case("the next window is skipped: put back, not joined", Why.PUT_BACK, "start save",
          limits={"guest_update_duration": 1440 * MINUTE},
-         events={20: sets(skipped=frozenset({DATE + timedelta(days=1)}))}, at=1440, until=9999),
+         events={20: sets(had=frozenset({DATE + timedelta(days=1)}))}, at=1440, until=9999),
     Case("paused meanwhile: put back, not joined", Why.PUT_BACK, "start save",
          limits={"guest_update_duration": 1440 * MINUTE}, events={20: sets(paused=True)},
          at=1440, until=9999),

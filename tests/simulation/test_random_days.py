@@ -55,7 +55,6 @@ def test_a_deadline_a_rounding_away_is_waited_for(day: Day) -> None:
     assert day.put_back("beta")
 
 
-@pytest.mark.xfail(strict=True, reason="a run of no date is joined by a window that was had")
 def test_a_window_that_was_had_joins_no_other_run(day: Day) -> None:
     """Found with people (seed 30131): the clock was set back into a window that had ended."""
     day.workspace("web01", guest_update_time="00:05", guest_update_duration=3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 from guestwake.policy import in_use
 from guestwake.policy.in_use import VIEWER_COUNTS_AFTER, Awake, By, Use
@@ -185,12 +185,12 @@ def following_settings(run: WakeRun, limits: Limits, schedule: Schedule) -> Wake
 
 def joined_by_next(run: WakeRun, facts: Facts, schedule: Schedule, now: Now) -> WakeRun | None:
     """The run with the next window in its chain, where that one touches: it opens no later than
-    this one ends, or than we have stretched it to by now. None: it does not, or it is skipped or
-    paused."""
+    this one ends, or than we have stretched it to by now. One that was had, as the clock was set
+    back since, or is skipped, is passed over. None: it does not, or windows are paused."""
     if not run.ends.passed(now) or facts.paused:
         return None
-    last, following = run.chain[-1], _following(run, schedule)
-    if following is None or following.ends <= last.ends or following.date in facts.skipped:
+    last, following = run.chain[-1], _following(run, facts.had, schedule)
+    if following is None or following.ends <= last.ends:
         return None
     if following.opens - last.ends > -run.ends.left(now):
         return None
@@ -204,10 +204,14 @@ def joined_by_next(run: WakeRun, facts: Facts, schedule: Schedule, now: Now) -> 
     )
 
 
-def _following(run: WakeRun, schedule: Schedule) -> Opening | None:
+def _following(run: WakeRun, had: frozenset[date], schedule: Schedule) -> Opening | None:
     last = run.chain[-1]
     if run.kind is Kind.SCHEDULED or len(run.chain) > 1:
-        return next_opening(schedule, last.date)
+        following = next_opening(schedule, last.date)
+        while following is not None and following.date in had:
+            following = next_opening(schedule, following.date)
+        return following
     # A person's own run is owned by no date, and a missed date may be long ago.
     coming = openings(schedule, last.opens, last.opens + _LOOKS_AHEAD)
-    return next((window for window in coming if window.opens >= last.opens), None)
+    fitting = (one for one in coming if one.opens >= last.opens and one.date not in had)
+    return next(fitting, None)

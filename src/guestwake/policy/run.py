@@ -188,7 +188,7 @@ class Facts:
     rivals: bool = False  # other workspaces have runs on this host, perhaps at this very hour
     memory: int = 0  # MiB of this VM
     last_window: datetime | None = None
-    skipped: frozenset[date] = frozenset()  # local dates whose windows are left out
+    had: frozenset[date] = frozenset()  # local dates that had their window, or are to have none
     paused: bool = False  # no windows until further notice
     workspace: str = ""
 
