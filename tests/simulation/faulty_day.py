@@ -163,7 +163,8 @@ class Observer:
         """One that was removed while somebody used it is nobody's to count any more."""
         it, seen = self.day.vm(name), self.vms[name]
         ours = it.start is not None and it.start.id == seen.ours and not seen.touched
-        return ours and it.power is Power.RUNNING and self.day.has_workspace(it)
+        left = seen.removed and self.day.record(name) is None
+        return ours and it.power is Power.RUNNING and not left
 
     # at the end
 
