@@ -142,6 +142,7 @@ def in_use_it_is_not_restarted(lab: Lab, host: Host) -> None:
 SETTINGS = """\
 task_timeout = 120
 [workspace.updated]
+task_timeout = 600
 nudge_update_clients = 1
 [workspace.upgraded]
 task_timeout = 1200
