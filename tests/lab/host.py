@@ -79,7 +79,7 @@ root=$2 sources=$3 guest_image=$4
 shift 4
 for file; do echo $$ >"$file"; done
 mount --bind "$root" lower
-rm -rf work/work/incompat  # of a volatile overlay that was not unmounted
+rm -rf work/*/incompat  # of a volatile overlay that was not unmounted
 mount -t overlay -o volatile,lowerdir=lower,upperdir=upper,workdir=work host root
 mkdir -p root{SOURCES} root{GUEST_IMAGE} root{SAVES} root{PROBED}
 show() {{

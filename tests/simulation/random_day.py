@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def _sentence(err: Exception) -> str:
     return str(err) if isinstance(err, AssertionError) else f"{type(err).__name__}: {err}"
 
 
-class RandomDay:
+class RandomDay(ABC):
     """`kept`: the acts and kills that may happen; None: all of the plan."""
 
     kind: ClassVar[str]
@@ -79,20 +80,21 @@ class RandomDay:
 
     # what each kind of day is
 
-    def stage(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def stage(self) -> None: ...
 
+    @abstractmethod
     def drawn(self) -> list[tuple[float, Callable[[str], None], str]]:
         """When, what, to whom."""
-        raise NotImplementedError
 
+    @abstractmethod
     def quiet(self) -> None:
         """All faults are lifted, everybody goes, and time passes."""
-        raise NotImplementedError
 
-    def check_quiet(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def check_quiet(self) -> None: ...
 
+    @abstractmethod
     def next_night(self) -> None:
         """Where nothing happens. It must be as if nothing ever had."""
 
