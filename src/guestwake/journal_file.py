@@ -7,6 +7,7 @@ brings an older file up to date, and a newer one is refused.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -102,7 +103,7 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     db = sqlite3.connect(path, timeout=_LOCKED_FOR, isolation_level=None)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
+        _to_wal(db)
         db.execute("PRAGMA synchronous = FULL")
         _check(db, path)
         _migrate(db, path)
@@ -133,6 +134,20 @@ def _connect_readonly(path: Path) -> sqlite3.Connection:
         copy.close()
         raise
     return copy
+
+
+def _to_wal(db: sqlite3.Connection) -> None:
+    """An older file's change to WAL is refused at once, without SQLite's own waiting, while another
+    reads it or makes the same change (two with a read lock that both want to write)."""
+    ends = time.monotonic() + _LOCKED_FOR
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as err:
+            if err.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= ends:
+                raise
+        time.sleep(0.01)
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:
