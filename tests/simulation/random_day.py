@@ -22,6 +22,7 @@ from typing import ClassVar, Self
 from day import Day
 from world import Killed
 
+from guestwake.events import Level
 from guestwake.hypervisors.api import HypervisorError
 from guestwake.journal_file import JournalError
 from guestwake.policy.words import Verb
@@ -121,6 +122,7 @@ class RandomDay(ABC):
             return it
 
     def whole(self) -> None:
+        self.day.write_settings(None, {"event_log_level": max(Level)})  # to see all that is reached
         self.stage()
         self.plan = [Act(number, *each) for number, each in enumerate(self.drawn())]
         for act in self.plan:

@@ -23,6 +23,7 @@ from typing import Any, Self
 from unittest.mock import patch
 
 from greenlet import greenlet
+from reached import Reached
 
 from guestwake import application
 from guestwake.application import Application
@@ -34,6 +35,7 @@ from guestwake.journal import Journal
 from guestwake.journal_file import JournalError
 from guestwake.locks import AlreadyRunning
 from guestwake.paths import Paths
+from guestwake.policy.run import WakeRun, Why
 from guestwake.policy.window import openings
 from guestwake.policy.words import HostFacts, Logon, Now, Power, Verb
 from guestwake.settings.resolve import Layers, Resolved
@@ -154,6 +156,7 @@ class WatchedJournal(Journal):
         super().__init__(path, readonly=readonly)
         self._db.execute("PRAGMA busy_timeout = 0")
         self._read_only = False
+        self._reached = Reached()  # in a transaction that may yet come to nothing
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -164,9 +167,33 @@ class WatchedJournal(Journal):
             self._db.execute(f"PRAGMA query_only = {read_only:d}")
             self._read_only = read_only
         with self._no_room() if self._world.journal_fault == "full" else _as_is(), super().turn():
+            self._reached = Reached()
             yield
             self._world.point("before commit")
+        self._world.reached.add(self._reached)
         self._world.point("after commit")
+
+    @property
+    def reached(self) -> Reached:
+        return self._reached if self._db.in_transaction else self._world.reached
+
+    def finish(self, workspace: str, run: WakeRun, why: Why, at: datetime) -> None:
+        super().finish(workspace, run, why, at)
+        self.reached.ended(why)
+
+    def tell(self, workspace: str, token: str, why: Why, at: datetime, detail: str = "") -> None:
+        super().tell(workspace, token, why, at, detail)
+        self.reached.told(why)
+
+    def stand(self, workspace: str, why: Why, since: datetime, detail: str) -> None:
+        before = self.standing(workspace)
+        super().stand(workspace, why, since, detail)
+        if before is None or before.why is not why:
+            self.reached.told(why)
+
+    def note(self, event: int, at: datetime, detail: str) -> None:
+        super().note(event, at, detail)
+        self.reached.noted(event)
 
     @contextmanager
     def _no_room(self) -> Iterator[None]:
@@ -275,6 +302,7 @@ class World:
         self.host = SimulatedHost(self)
         self.processes: list[Process] = []
         self.finished: list[Process] = []
+        self.reached = Reached()
         self.journal_fault: str | None = None  # "read-only", "full", "locked"
         self.restarts_after: float | None = 5.0  # a process that failed; None: nobody does
         self.on_point: Callable[[str], None] = _nothing
