@@ -7,11 +7,14 @@ PYTHON := .venv/bin/python
 # What QEMU guests run in: without a /dev/kvm that exists and hangs.
 LAB := tools/without_kvm $(PYTHON)
 PREPARE := tools/bootstrap --lab && PYTHONPATH=tests $(PYTHON) -m lab.image
-PREPARE_TESTS := tools/bootstrap --lab --deb && PYTHONPATH=tests $(PYTHON) -m lab.image && \
-	PYTHONPATH=tests $(PYTHON) -m lab.host_image
+# GUESTWAKE_WINE=no: without Wine, and so without the tests of what runs on Windows.
+WINDOWS := $(if $(filter no,$(GUESTWAKE_WINE)),,--windows)
+PREPARE_TESTS := tools/bootstrap --lab --deb $(WINDOWS) && \
+	PYTHONPATH=tests $(PYTHON) -m lab.image && \
+	PYTHONPATH=tests $(PYTHON) -m lab.host_image && PYTHONPATH=tests $(PYTHON) -m lab.wine
 
 # Tests without a guest. Two processes share them, but for those that measure time themselves.
-FAST := -m "not more and not full and not qemu and not host"
+FAST := -m "not more and not full and not qemu and not host and not windows"
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
@@ -34,12 +37,12 @@ wheel:  ## the host's program for pip and pipx, into dist/
 test:  ## one real pass of every story, with real guests (about ten minutes)
 	@$(PREPARE_TESTS)
 	@echo "test: the log is $(CURDIR)/.cache/test.log"
-	@$(LAB) -m pytest -m "not full" 2>&1 | tee .cache/test.log
+	@$(LAB) -m pytest -rfEs -m "not full" 2>&1 | tee .cache/test.log
 
 test-all:  ## the full matrix
 	@$(PREPARE_TESTS)
 	@echo "test-all: the log is $(CURDIR)/.cache/test-all.log"
-	@$(LAB) -m pytest 2>&1 | tee .cache/test-all.log
+	@$(LAB) -m pytest -rfEs 2>&1 | tee .cache/test-all.log
 
 check:  ## lint, types and the tests that need no guest (a minute)
 	@tools/bootstrap
