@@ -69,7 +69,9 @@ log = logging.getLogger(__name__)
 VERSION = __version__
 
 # scheme of the URI → module and function that opens it
-_HYPERVISORS: dict[str, tuple[str, str]] = {}
+_HYPERVISORS: dict[str, tuple[str, str]] = {
+    "hyperv": ("guestwake.hypervisors.hyperv", "connect"),
+}
 _LIBVIRT = ("guestwake.hypervisors.libvirt", "connect")
 SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 # For a manager: a signal that does nothing to a program that does not know it.

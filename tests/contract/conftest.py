@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from worlds import DOMAIN, World, libvirt_test_world, memory_world, qemu_world
+from worlds import (
+    DOMAIN,
+    World,
+    hyperv_world,
+    libvirt_test_world,
+    memory_world,
+    qemu_world,
+)
 
 if TYPE_CHECKING:
     from lab.libvirtd import Libvirtd
@@ -31,13 +38,20 @@ def as_its_user(libvirtd: Libvirtd, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(
-    params=["memory", "libvirt-test", pytest.param("libvirt-qemu", marks=pytest.mark.qemu)]
+    params=[
+        "memory",
+        "libvirt-test",
+        "hyperv-double",
+        pytest.param("libvirt-qemu", marks=pytest.mark.qemu),
+    ]
 )
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "memory":
         opened = memory_world()
     elif request.param == "libvirt-test":
         opened = libvirt_test_world()
+    elif request.param == "hyperv-double":
+        opened = hyperv_world(tmp_path)
     else:
         request.getfixturevalue("as_its_user")
         opened = qemu_world(request.getfixturevalue("libvirtd"), tmp_path)

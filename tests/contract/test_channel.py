@@ -6,14 +6,16 @@ import threading
 from typing import Any
 
 import pytest
-from worlds import World, until
+from worlds import World, has, until
 
 from guestwake.channels.api import Channel, ChannelClosed
 from guestwake.hypervisors.api import (
+    ChangesChannel,
     ChannelIs,
     HypervisorError,
     NoChannel,
     NotAllowed,
+    OpensChannel,
     Vm,
     VmBusy,
     VmNotFound,
@@ -47,6 +49,7 @@ def closed(channel: Channel) -> bool:
 
 @pytest.mark.parametrize("power", [Power.OFF, Power.RUNNING, Power.SAVED])
 def test_a_vm_without_it_says_so(world: World, power: Power) -> None:
+    has(world, ChangesChannel)
     world.bring_to(power)
     assert world.hypervisor.channel(world.vm) is ChannelIs.MISSING
     assert not world.hypervisor.traits(world.vm).has_channel
@@ -54,6 +57,7 @@ def test_a_vm_without_it_says_so(world: World, power: Power) -> None:
 
 
 def test_where_it_cannot_be_added_that_is_refused(world: World) -> None:
+    has(world, ChangesChannel)
     if world.can_have_channel:
         pytest.skip("it can")
     with pytest.raises(HypervisorError, match="channel"):
@@ -131,6 +135,7 @@ def running(able: World) -> World:
 
 
 def test_a_vm_that_runs_without_it_opens_none(world: World) -> None:
+    has(world, OpensChannel)
     world.do(Verb.START)
     with pytest.raises(NoChannel, match=world.name):
         world.hypervisor.open_channel(world.vm, nothing)

@@ -8,10 +8,12 @@ libvirtd is private; run it below tools/without_kvm where /dev/kvm hangs.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,8 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import hyperv_double
 import pytest
 
+from guestwake.hypervisors.hyperv import URI as HYPERV
+from guestwake.hypervisors.hyperv import HyperV
+from guestwake.hypervisors.hyperv_shell import PowerShell
 from guestwake.hypervisors.libvirt import Libvirt
 from guestwake.hypervisors.memory import MemoryHypervisor, MemoryMachine
 from guestwake.policy.words import Now, Power, Verb
@@ -60,6 +66,11 @@ def until(true: Callable[[], Any], seconds: float = 10.0) -> bool:
     return True
 
 
+def has(world: World, power: type) -> None:
+    if not isinstance(world.hypervisor, power):
+        pytest.skip(f"has no {power.__name__}")
+
+
 @dataclass
 class World:
     """One back end, its VM, and what somebody else can do to it."""
@@ -73,6 +84,7 @@ class World:
     autostart: Callable[[], object] = lambda: pytest.skip("nothing starts its VMs by itself")
     start_at_is_told: bool = True
     image_keeps_mark: bool = True
+    several_viewers: bool = True
     guest_has_agent: bool = False  # one that answers
     can_have_channel: bool = True
 
@@ -147,6 +159,41 @@ def libvirt_test_world() -> Iterator[World]:
             guest_has_agent=True,
             can_have_channel=False,
             autostart=lambda: autostarts("test:///default", "test"),
+        )
+
+
+@contextlib.contextmanager
+def hyperv_world(folder: Path) -> Iterator[World]:
+    """A scripted double, no Hyper-V: hyperv_double.py."""
+    state, uuid = folder / "hyperv.json", str(uuid4())
+    state.write_text(json.dumps({uuid: hyperv_double.new("web01")}))
+    with contextlib.ExitStack() as closing:
+
+        def connect() -> HyperV:
+            command = (sys.executable, hyperv_double.__file__, str(state))
+            driver = HyperV(HYPERV, PowerShell(command))
+            closing.callback(driver.close)
+            return driver
+
+        def change(**values: Any) -> None:
+            with hyperv_double.shared(state) as machines:
+                machines[uuid] |= values
+
+        def view() -> Callable[[], None]:
+            change(viewers=[f"Microsoft:{uuid.upper()}\\0"])
+            return lambda: change(viewers=[])
+
+        yield World(
+            connect(),
+            connect,
+            "web01",
+            crash=lambda: change(state="Off", worker=None, end=14070),
+            view=view,
+            autostart=lambda: change(autostart="Start"),
+            start_at_is_told=False,
+            several_viewers=False,
+            guest_has_agent=True,
+            can_have_channel=False,
         )
 
 
