@@ -441,8 +441,16 @@ OF_WHY: Mapping[Why, Event] = {
         12046,
         _INFORMATION,
         "Somebody started {name} anew; it is theirs now, and is left as it is.",
-        "A person or a program at the host did it, or nobody can tell who did.",
+        "A person or a program at the host did it.",
         "Nothing, if that was wanted.",
+    ),
+    Why.WHO_STARTED_IT_UNKNOWN: Event(
+        12068,
+        _WARNING,
+        "{name} runs, and nobody can tell whether it was started for its window or by somebody; it "
+        "is left as it is.",
+        "The Guest Update Manager was killed, or was refused an answer, just as it started the VM.",
+        "Put it to rest by hand if nobody uses it.",
     ),
     Why.MIGRATED_AWAY: Event(
         12047,

@@ -127,6 +127,7 @@ class _Acted:
     detail: str = ""
     told: bool | None = None
     mark: Mark | None = None  # known to this process, also where no metadata can be written
+    started: Deadline | None = None  # when the last START had returned
 
 
 def lock_of(locks: Path, workspace: str) -> Path:
@@ -327,6 +328,7 @@ class UpdateManager:
             seen.facts,
             mark=seen.facts.mark or self._acted.mark,
             done=self._acted.done,
+            started=self._acted.started,
             trouble=self._acted.trouble,
             told=self._acted.told,
             told_to_stop=self._office.told_to_stop(),
@@ -496,7 +498,12 @@ class UpdateManager:
             log.warning("%s; the next look tells what comes of it", err)
             self._acted = replace(self._acted, trouble=err.trouble, detail=str(err))
             return
-        self._acted = _Acted(done=verb, mark=self._acted.mark)
+        started = self._world.clock.now().after(timedelta(0))
+        self._acted = _Acted(
+            done=verb,
+            mark=self._acted.mark,
+            started=started if verb is Verb.START else self._acted.started,
+        )
         if step.mark and not seen.facts.start:
             self._mark_new_start(step.run)
 

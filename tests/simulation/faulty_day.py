@@ -55,8 +55,10 @@ class Watched:
 class Observer:
     """Holds each act of our driver against the promises, at the moment of the act."""
 
-    def __init__(self, day: Day, limits: dict[str, int]) -> None:
-        self.day, self.limits = day, limits
+    def __init__(
+        self, day: Day, limits: dict[str, int], is_left: Callable[[str], bool] = lambda name: False
+    ) -> None:
+        self.day, self.limits, self.is_left = day, limits, is_left
         self.vms: dict[str, Watched] = {}
         self.busy: dict[str, float] = {}  # waking or being saved by us, until (elapsed)
         self.slow: dict[tuple[str, Verb], float] = {}
@@ -178,7 +180,7 @@ class Observer:
                 dates = self.day.dates(name)
                 assert len(dates) == len(set(dates)), f"I3: {dates}"
             left_in_use = seen.removed and seen.was_used
-            if not (seen.touched or seen.unclear or left_in_use):
+            if not (seen.touched or seen.unclear or left_in_use or self.is_left(name)):
                 assert it.power in self._rests(seen), f"I2: not as it was: {told}"
         self._check_events()
 
@@ -213,7 +215,7 @@ class FaultyDay(RandomDay):
             "max_concurrent_starts": rng.choice([1, 2]),
             "max_awake": rng.choice([0, 0, 2]),
         }
-        self.observer = self.watches(day, self.limits)
+        self.observer = self.watches(day, self.limits, self.is_told_as_untold)
         self.kills = rng.choice([0.0, 0.0, 0.01, 0.05])
         day.restarts_after = rng.choice([0.5, 5.0, 30.0])
         for name in NAMES[: rng.choice([1, 2, 3])]:
@@ -362,6 +364,7 @@ class FaultyDay(RandomDay):
     def _kill(self, name: str) -> None:
         if self.day.running(name):
             self.happens("manager killed", name)
+            self.dies(name)
         self.day.kill(name)
 
     def _terminate(self, name: str) -> None:

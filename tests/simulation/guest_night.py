@@ -136,7 +136,7 @@ class GuestNight(RandomDay):
     def check_quiet(self) -> None:
         for name, seen in self.seen.items():
             assert self.day.record(name) is None, f"I2: {name} is still open"
-            if not seen.touched:
+            if not (seen.touched or self.is_told_as_untold(name)):
                 rests = {seen.prior, Power.SAVED}
                 assert self.day.power(name) in rests, f"I2: {name} is {self.day.power(name)}"
 
@@ -228,6 +228,7 @@ class GuestNight(RandomDay):
     def _kill(self, name: str) -> None:
         if self.day.running(name):
             self.happens("manager killed", name)
+            self.dies(name)
         self.day.kill(name)
 
     def _verb_fails(self, name: str) -> None:

@@ -24,7 +24,9 @@ from world import Killed
 
 from guestwake.events import Level
 from guestwake.hypervisors.api import HypervisorError
+from guestwake.hypervisors.memory import MemoryVm
 from guestwake.journal_file import JournalError
+from guestwake.policy.run import Why
 from guestwake.policy.words import Verb
 
 DAY = 86_400.0  # seconds
@@ -74,6 +76,9 @@ class RandomDay(ABC):
         self.done: list[str] = []  # of the plan, as `kept` names it
         self.happened: Counter[str] = Counter()
         self.kills = 0.0  # the chance at each point
+        self.untold: dict[
+            str, bool
+        ] = {}  # by VM: its manager died as nobody could tell whose it is
         self.plan: list[Act] = []
         self.tell: Callable[[str], None] | None = None  # is given each line of the log at once
         self._points: tuple[float, Counter[str]] = (0.0, Counter())  # of this instant, by workspace
@@ -183,7 +188,23 @@ class RandomDay(ABC):
         if _chance(f"{self.seed}/{entry}") < self.kills and self.is_kept(entry):
             self.done.append(entry)
             self.happens("manager killed", here, f"at '{what}' [{entry}]")
+            self.dies(here)
             raise Killed
+
+    def dies(self, name: str) -> None:
+        """The manager of this VM, in this moment."""
+        self.untold[name] = self.untold.get(name, False) or is_untold(self.day.vm(name))
+
+    def is_told_as_untold(self, name: str) -> bool:
+        """Whether it was left as it is, since nobody can tell who has started it."""
+        told = any(row.why is Why.WHO_STARTED_IT_UNKNOWN for row in self.day.history(name))
+        assert not told or self.untold.get(name), f"{name}: it is known who started it"
+        return told
+
+
+def is_untold(it: MemoryVm) -> bool:
+    """Whether it was started, and its metadata does not say by which run."""
+    return it.start is not None and (it.mark is None or it.start.id not in it.mark)
 
 
 def _chance(text: str) -> float:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from day import Day
+from day import NOBODY_ANSWERS, Day
 
 from guestwake.policy.run import Why
 from guestwake.policy.words import Network, Power, Verb
@@ -282,6 +282,40 @@ def test_somebody_who_stops_and_starts_it_anew_keeps_it_running(day: Day) -> Non
     assert day.power("web01") is Power.RUNNING
     assert day.verbs("web01") == ["start"]
     assert day.why("web01") is Why.STARTED_BY_SOMEBODY
+
+
+def test_one_that_somebody_started_just_as_its_manager_died_is_theirs(day: Day) -> None:
+    """Found with faults (seed 200330): what began within ten seconds of the record was taken for
+    ours."""
+    day.workspace("web01")
+    day.restarts_after = 10.0
+    day.on_point = lambda point: _dies(day, point, at="after start")
+    day.at("03:00:09").somebody_stops("web01")
+    day.at("03:00:09").somebody_starts("web01")
+    day.run_until("03:40")
+    assert day.power("web01") is Power.RUNNING
+    assert day.verbs("web01") == ["start"]
+    assert day.why("web01") is Why.WHO_STARTED_IT_UNKNOWN
+
+
+def _dies(day: Day, point: str, at: str) -> None:
+    if point == at:
+        raise day.killed
+
+
+def test_a_vm_that_was_started_as_its_daemon_went_is_put_back(day: Day) -> None:
+    """Nothing could be marked, and the manager lives to tell that it has started it."""
+    day.workspace("web01")
+
+    def goes(point: str) -> None:
+        if point == "after start":
+            day.machine.fail("everything", NOBODY_ANSWERS)
+            day.later(60, lambda: day.machine.lift("everything"))
+
+    day.on_point = goes
+    day.run_until("03:40")
+    assert day.verbs("web01") == ["start", "save"]
+    assert day.why("web01") is Why.PUT_BACK
 
 
 def test_a_vm_that_migrates_away_is_let_go(day: Day) -> None:

@@ -72,6 +72,7 @@ def codes() -> Mapping[Why, Exit]:
         Why.GUEST_STOPPED_ITSELF: Exit.HANDED_OVER,
         Why.STOPPED_BY_SOMEBODY: Exit.HANDED_OVER,
         Why.STARTED_BY_SOMEBODY: Exit.HANDED_OVER,
+        Why.WHO_STARTED_IT_UNKNOWN: Exit.HANDED_OVER,
         Why.MIGRATED_AWAY: Exit.HANDED_OVER,
         Why.REMOVED_IN_USE: Exit.HANDED_OVER,
         Why.NOT_PUT_BACK_REFUSED: Exit.NOT_PUT_BACK,

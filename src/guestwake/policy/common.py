@@ -18,9 +18,7 @@ UNSETTLED_LOOK = timedelta(seconds=2)
 USERS_NAMED_MAX = 8
 RESTART_PAUSE = timedelta(hours=1)  # between two that we ask for
 POWER_SETTLES = timedelta(minutes=10)  # before a change of the AC power counts again
-# Our verb follows its record at once: a VM process that began within this time of the record,
-# with no mark yet, is the one that we started before we died. Later ones are somebody else's.
-STARTED_BY_US_WITHIN = 10.0
+_CLOCKS_DIFFER = 1.0  # seconds, at most, when two of them tell of the same instant
 
 _LOOKS_AHEAD = timedelta(days=16)  # two weeks and the date that does not exist
 
@@ -79,10 +77,20 @@ def is_ours(run: WakeRun, facts: Facts, now: Now) -> bool:
         return facts.mark.token == run.token
     if facts.done is Verb.START:  # this very process started it, a moment ago
         return True
-    at, recorded = facts.start.at, run.since.elapsed
-    if at is None or run.since.boot_id != now.boot_id:
+    at, returned = facts.start.at, facts.started
+    if at is None or returned is None or returned.boot_id != now.boot_id:
         return False
-    return recorded - 1 <= at <= recorded + STARTED_BY_US_WITHIN
+    return run.since.elapsed - _CLOCKS_DIFFER <= at <= returned.elapsed
+
+
+def may_be_ours(run: WakeRun, facts: Facts, now: Now) -> bool:
+    """Whether a start that `is_ours` disowns may be the one that a manager asked for, and died, or
+    was refused, before it could tell which that is."""
+    if facts.start is None or run.start is not None or run.since.boot_id != now.boot_id:
+        return False
+    if facts.mark is not None and facts.mark.start_id == facts.start.id:
+        return False
+    return facts.start.at is None or run.since.elapsed - _CLOCKS_DIFFER <= facts.start.at
 
 
 def awake(run: WakeRun, now: Now) -> Awake:

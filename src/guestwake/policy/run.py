@@ -115,6 +115,7 @@ class Why(StrEnum):
     GUEST_STOPPED_ITSELF = "guest-stopped-itself"
     STOPPED_BY_SOMEBODY = "stopped-by-somebody"
     STARTED_BY_SOMEBODY = "started-by-somebody"
+    WHO_STARTED_IT_UNKNOWN = "who-started-it-unknown"
     MIGRATED_AWAY = "migrated-away"
     VM_GONE = "vm-gone"
     REMOVED_IN_USE = "removed-in-use"
@@ -169,6 +170,7 @@ class Facts:
     mark: Mark | None = None
     image_ok: bool | None = None  # of a saved VM; False: starting would discard it
     done: Verb | None = None  # the verb that was applied without complaint just before this look
+    started: Deadline | None = None  # when the last START of this very process had returned
     trouble: Trouble | None = None  # how the hypervisor answered our last verb
     told: bool | None = None  # the guest's clock was set; False: tried, no answer; None: not tried
     evidence: Evidence = field(default_factory=Evidence)

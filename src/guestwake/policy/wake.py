@@ -34,6 +34,7 @@ from guestwake.policy.common import (
     is_for_restart,
     is_ours,
     joined_by_next,
+    may_be_ours,
     noticing,
     over,
     stays_up,
@@ -272,6 +273,8 @@ def _waking(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     if facts.power is Power.PAUSED and ours and run.prior in (Prior.SAVED, Prior.SAVED_PAUSED):
         return _resume_saved_paused(run, facts, limits, now)
     someone_elses = facts.start is not None and not ours
+    if someone_elses and may_be_ours(run, facts, now):
+        return over(run, facts, Why.WHO_STARTED_IT_UNKNOWN)
     if someone_elses or not _rests_as_before(run, facts):
         return hold.changed_hands(run, facts, now)
     if facts.trouble is Trouble.IMAGE_UNUSABLE or facts.image_ok is False:

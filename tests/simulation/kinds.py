@@ -1,0 +1,30 @@
+"""The kinds of random days, by the word that a seed begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from faulty_day import FaultyDay
+from guest_night import GuestNight
+from peopled_day import PeopledDay
+from random_day import RandomDay
+
+KINDS: dict[str, type[RandomDay]] = {it.kind: it for it in (FaultyDay, GuestNight, PeopledDay)}
+
+
+@dataclass(frozen=True)
+class Seed:
+    """`kept`: what of its plan may happen; None: all of it."""
+
+    kind: type[RandomDay]
+    number: int
+    kept: list[str] | None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """KIND:NUMBER[:KEPT]. Raises ValueError."""
+        kind, number, *kept = text.split(":")
+        if kind not in KINDS:
+            raise ValueError(f"'{kind}' is none of {', '.join(KINDS)}")
+        return cls(KINDS[kind], int(number), kept[0].split(",") if kept else None)

@@ -1,0 +1,22 @@
+"""Random days that once broke a promise, each with what its failure needed. A day stays what it
+was as long as its kind draws its plan as it did: what is to happen besides belongs into another
+kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kinds import Seed
+
+ONCE_FAILED = {
+    "faults:200330:1,beta@330.000/1,beta@350.000/9,0": "what somebody started within ten seconds "
+    "of the record of a manager that died was taken for ours",
+}
+
+
+@pytest.mark.parametrize("seed", ONCE_FAILED)
+def test_a_day_that_once_failed_keeps_every_promise(seed: str, folder: Path) -> None:
+    it = Seed.parse(seed)
+    played = it.kind.play(it.number, folder, it.kept)
+    assert played.done, "nothing of its plan happens any more"
