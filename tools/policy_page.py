@@ -33,7 +33,7 @@ from guestwake.policy.run import (
     Why,
 )
 from guestwake.policy.window import Opening, Schedule, schedule_of
-from guestwake.policy.words import Now, Power, Start, StoppedBy, Trouble
+from guestwake.policy.words import Now, Power, Start, StoppedBy, Trouble, Verb
 
 ANY = "any"
 YES, NO = "yes", "no"
@@ -189,7 +189,8 @@ def _opening_rows() -> Iterable[tuple[str, ...]]:
     for power in Power:
         step = _begin(Facts(power, _START if power in _LIVE else None))
         if step.run.prior is Prior.SAVED:
-            paused = _next(step.run, Facts(Power.PAUSED, _START), _at(0))
+            started = Facts(Power.PAUSED, _START, done=Verb.START)
+            paused = _next(step.run, started, _at(0))
             yield _opening_row("saved", step)
             yield _opening_row("an image that was saved while paused, started", paused)
             yield _opening_row("saved, and *owed: off*", _begin(Facts(Power.SAVED, owed_off=True)))
