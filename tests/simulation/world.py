@@ -531,6 +531,9 @@ class World:
         return total - sum(it.memory_mib for it in self.machine.all() if it.image)
 
     def lock_journal(self) -> None:
+        """As one that is there already: the first who opens a new one really waits."""
+        with self.office.journal():
+            pass
         self._locker = sqlite3.connect(self.office.journal_path, isolation_level=None, timeout=0)
         self._locker.execute("BEGIN IMMEDIATE")
 
