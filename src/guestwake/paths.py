@@ -15,6 +15,9 @@ from typing import NamedTuple
 
 SYSTEM_CONFIG = Path("/etc/guestwake")
 SERVICE_USER = "guestwake"  # an installed service runs as that user
+# Not /run/guestwake: a host may be a VM itself, and there the guest's service has its own things,
+# which all others reach.
+SYSTEM_RUNTIME = Path("/run/guestwake-host")
 
 
 class PathsError(Exception):
@@ -53,7 +56,7 @@ class Paths:
 
     @classmethod
     def system(cls, euid: int = 0) -> Paths:
-        return cls(SYSTEM_CONFIG, Path("/var/lib/guestwake"), Path("/run/guestwake"), euid=euid)
+        return cls(SYSTEM_CONFIG, Path("/var/lib/guestwake"), SYSTEM_RUNTIME, euid=euid)
 
     @classmethod
     def under(cls, root: Path, euid: int) -> Paths:

@@ -188,7 +188,11 @@ find /run -name '*guestwake*' ! -name '*guestwake-lab*' ! -path '/run/systemd/*'
 """
 
 
-def test_the_guests_package_runs_its_service(bare_host: Host, debs: Path) -> None:
+def test_the_guests_package_runs_its_service_also_beside_the_hosts(
+    bare_host: Host, debs: Path
+) -> None:
+    """A VM may have VMs of its own."""
+    install(bare_host, debs, "guestwake")
     service, fifo = "guestwake-guest.service", "/run/guestwake/restart-required"
     no_vm = f"[Unit]\nConditionVirtualization=\n{OF_THE_LAB}ProtectProc=default\n"
     bare_host.put(f"{UNITS}/{service}.d/lab.conf", no_vm)
@@ -206,7 +210,11 @@ def test_the_guests_package_runs_its_service(bare_host: Host, debs: Path) -> Non
     dpkg(bare_host, "--purge", "guestwake-guest")
     assert not is_active(bare_host, service)
     assert not bare_host.exists("/usr/bin/guestwake-guest")
-    assert not bare_host.exists(fifo)
+    assert not bare_host.exists("/run/guestwake")
+    assert is_active(bare_host, "guestwake.service")
+    folders = ("/run/guestwake-host", "/var/lib/guestwake")
+    told = bare_host.run("stat", "--format=%U %a", *folders)
+    assert told == "guestwake 700\n" * 2
 
 
 def asked(host: Host) -> str:

@@ -196,7 +196,7 @@ def test_it_may_let_the_host_sleep_and_keep_it_from_that(lab_host: Host) -> None
 
 
 def test_what_root_does_the_service_can_go_on_with(lab_host: Host) -> None:
-    lab_host.run("rm", "-r", "/var/lib/guestwake", "/run/guestwake")  # root was here before it
+    lab_host.run("rm", "-r", "/var/lib/guestwake", "/run/guestwake-host")  # root was here before it
     lab_host.off_guest("web01", boots=False)
     lab_host.run("guestwake", "workspace", "add", "web01", "--system")
     assert shown_owner(lab_host, "/var/lib/guestwake/workspaces") == "root"
@@ -206,7 +206,7 @@ def test_what_root_does_the_service_can_go_on_with(lab_host: Host) -> None:
     lab_host.run("guestwake", "pause", "web01")
     lab_host.finish("guestwake", "wake", "web01", "--duration", "nonsense")
     lab_host.run("guestwake", "status")
-    folders = ["/var/lib/guestwake", "/run/guestwake"]
+    folders = ["/var/lib/guestwake", "/run/guestwake-host"]
     assert lab_host.run("find", *folders, "!", "-user", "guestwake") == ""
     rows = json.loads(lab_host.run("guestwake", "status", "--json"))
     assert sorted(row["workspace"] for row in rows) == ["web01", "web02"]

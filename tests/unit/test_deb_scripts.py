@@ -15,9 +15,9 @@ OURS = (
     "etc/guestwake/.guestwake.toml.new",
     "etc/guestwake/policy.d/50-settings.toml",
     "etc/systemd/system/guestwake-wake@x.timer.found",
-    "run/guestwake/locks/x.lock",
-    "run/guestwake/poke",
-    "run/guestwake/serve.lock",
+    "run/guestwake-host/locks/x.lock",
+    "run/guestwake-host/poke",
+    "run/guestwake-host/serve.lock",
     "var/lib/guestwake/journal.db",
     "var/lib/systemd/timers/stamp-guestwake-wake@x.timer",
 )

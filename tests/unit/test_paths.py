@@ -42,7 +42,7 @@ def test_root_has_the_systems_folders() -> None:
     assert [str(p) for p in (paths.config, paths.state, paths.runtime)] == [
         "/etc/guestwake",
         "/var/lib/guestwake",
-        "/run/guestwake",
+        "/run/guestwake-host",
     ]
     assert paths.policy_dir == Path("/etc/guestwake/policy.d")
     assert paths.user_policy_dir("alice") == Path("/etc/guestwake/policy.d/users/alice")

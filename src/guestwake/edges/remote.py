@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -33,7 +32,7 @@ from guestwake.edges.dbus_words import (
 from guestwake.edges.exit_codes import Exit
 from guestwake.edges.text import local, printable, say
 from guestwake.journal import FOR_EVER
-from guestwake.paths import Paths
+from guestwake.paths import SYSTEM_RUNTIME, Paths
 from guestwake.policy.window import Opening
 from guestwake.workspaces import UnknownWorkspace, Workspace, WorkspaceError
 
@@ -44,7 +43,7 @@ PATIENCE = 1.0  # seconds
 PATIENCE_WITH_A_PERSON = 150.0  # who may be asked for a password
 # What the host's service keeps while it runs. Looked at first: loading jeepney takes as long as
 # the rest of a report does.
-_RUNTIME = Path("/run/guestwake")
+_RUNTIME = SYSTEM_RUNTIME
 _UNKNOWN = f"{ERROR_PREFIX}{NO_SUCH_WORKSPACE.name}"
 _IMPOSSIBLE = f"{ERROR_PREFIX}{NOT_POSSIBLE.name}"
 
