@@ -106,7 +106,7 @@ polkit.addRule(function (action, subject) {
   once for a few minutes, all others each time. polkit is told `setting`, as the caller spells it,
   and `workspace`, `uuid` and `owner` where it is of one.
 
-A caller may have eight calls open at once.
+A connection may have eight calls open at once, and a user sixteen over all their connections.
 
 ## Errors
 

@@ -221,7 +221,7 @@ def test_a_wish_that_is_refused_says_why(home: Home, monkeypatch: pytest.MonkeyP
     service = home.host.serve()
     assert service.exported is not None
 
-    async def refuse(request: Request) -> None:
+    async def refuse(uid: int, request: Request) -> None:
         if request.action is not Action.READ:
             raise Refused(DENIED, "polkit refuses it: ask the administrator.")
 
@@ -287,12 +287,11 @@ def test_what_was_changed_before_the_host_refused_is_told(
     assert service.exported is not None
     asked: list[str] = []
 
-    async def refuse(request: Request) -> int:
+    async def refuse(uid: int, request: Request) -> None:
         if request.action is Action.SETTINGS:
             asked.append(request.method)
         if len(asked) > 1:
             raise Refused(DENIED, "polkit refuses it: ask the administrator.")
-        return 0
 
     monkeypatch.setattr(service.exported._guard, "check", refuse)
     words = ("settings", "set", "Splay=5", "MaxAwake=3", "--machine")

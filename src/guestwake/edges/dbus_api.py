@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -34,7 +33,8 @@ from dbus_fast.aio import MessageBus
 from guestwake.application import VERSION, Application
 from guestwake.edges import dbus_values
 from guestwake.edges.dbus_deeds import DEEDS, Body, Desk, Wakes
-from guestwake.edges.dbus_guard import Guard, Polkit, Refused, Request, SameUser
+from guestwake.edges.dbus_guard import Guard, Polkit, Refused, Request, SameUser, Users
+from guestwake.edges.dbus_limits import OpenCalls
 from guestwake.edges.dbus_values import Value, Values
 from guestwake.edges.dbus_words import (
     ALREADY_RUNNING,
@@ -51,7 +51,6 @@ from guestwake.edges.dbus_words import (
     SERVICE,
     SETTINGS,
     STATE,
-    TOO_MANY_CALLS,
     UNEXPECTED,
     WORKSPACE,
     WORKSPACE_OBJECT,
@@ -63,7 +62,7 @@ from guestwake.edges.dbus_words import (
     path_of,
     uuid_of,
 )
-from guestwake.edges.text import printable
+from guestwake.edges.text import cut, printable
 from guestwake.journal_file import JournalError
 from guestwake.locks import AlreadyRunning
 from guestwake.paths import PathsError
@@ -74,8 +73,6 @@ from guestwake.workspaces import UnknownWorkspace, Workspace, WorkspaceError
 
 log = logging.getLogger(__name__)
 
-_OPEN_CALLS_MAX = 64
-_OPEN_CALLS_OF_ONE_MAX = 8
 _THREADS = 4
 
 _PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
@@ -89,6 +86,14 @@ _PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
     (JournalError, STATE),
     (OSError, STATE),
 )
+
+# Of the bodies that are read. That of Set may hold anything, and is refused.
+_SIGNATURES = {
+    method.signature
+    for interface in (*MANAGER_OBJECT, *WORKSPACE_OBJECT)
+    for method in interface.methods
+    if "v" not in method.signature
+}
 
 _T = TypeVar("_T")
 
@@ -116,7 +121,7 @@ async def export(
     exported = Exported(
         bus,
         Desk(application, wake),
-        guard or (Polkit(bus, application) if on_system_bus else SameUser(bus)),
+        guard or (Polkit(bus, application) if on_system_bus else SameUser()),
         changed,
     )
     try:
@@ -151,7 +156,8 @@ class Exported:
         self._told: dict[str, Values] = {}  # by UUID
         self._looks = 0
         self._looking = asyncio.Lock()
-        self._open: Counter[str] = Counter()
+        self._users = Users(bus)
+        self._open = OpenCalls()
         self._tasks: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="dbus")
 
@@ -188,28 +194,27 @@ class Exported:
             return False
         if message.interface == PEER.name or not _is_ours(message):
             return False
-        caller = message.sender or ""
-        if self._open[caller] >= _OPEN_CALLS_OF_ONE_MAX or self._open.total() >= _OPEN_CALLS_MAX:
-            self._refuse(
-                message,
-                Refused(TOO_MANY_CALLS, "Too many calls are open; wait until some are answered."),
-            )
+        if message.signature not in _SIGNATURES:  # whatever it is, it is refused
+            message.body.clear()
+        try:
+            self._open.begin(message)
+        except Refused as err:
+            self._refuse(message, err)
             return True
-        self._open[caller] += 1
         task = asyncio.get_running_loop().create_task(self._answer(message))
         self._tasks.add(task)
-        task.add_done_callback(partial(self._answered, caller))
+        task.add_done_callback(partial(self._answered, message))
         return True
 
-    def _answered(self, caller: str, task: asyncio.Task[None]) -> None:
+    def _answered(self, message: Message, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._open[caller] -= 1
-        if not self._open[caller]:
-            del self._open[caller]
+        self._open.end(message)
 
     async def _answer(self, message: Message) -> None:
         try:
-            signature, body = await self._called(message)
+            uid = await self._users.uid_of(message.sender or "")
+            with self._open.of_user(uid):
+                signature, body = await self._called(message, uid)
             answer = Message.new_method_return(message, signature, body)
         except Refused as err:
             self._refuse(message, err)
@@ -221,12 +226,13 @@ class Exported:
             if _wants_answer(message):
                 self._bus.send(answer)
 
-    async def _called(self, message: Message) -> tuple[str, Body]:
+    async def _called(self, message: Message, caller: int) -> tuple[str, Body]:
         interfaces, workspace = await self._object(message)
         interface, method = _method(message, interfaces)
         if interface is INTROSPECTABLE:
             return method.answer, [introspection(interfaces, self._children(message.path or ""))]
-        caller = await self._guard.check(
+        await self._guard.check(
+            caller,
             Request(
                 caller=message.sender or "",
                 action=method.action or Action.READ,
@@ -234,7 +240,7 @@ class Exported:
                 may_ask=bool(message.flags & MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION),
                 setting=message.body[1] if method.action is Action.SETTINGS else None,
                 method=method.name,
-            )
+            ),
         )
         if interface in (PROPERTIES, OBJECT_MANAGER):
             return method.answer, await self._read(method, message.body, interfaces, workspace)
@@ -264,7 +270,7 @@ class Exported:
                 return WORKSPACE_OBJECT, found
         if self._children(path):
             return (INTROSPECTABLE,), None
-        raise _NoSuch(ErrorType.UNKNOWN_OBJECT, f"There is no object {printable(path)}.")
+        raise _NoSuch(ErrorType.UNKNOWN_OBJECT, f"There is no object {cut(path, 100)}.")
 
     async def _meant(self, method: Method, body: Body) -> Workspace | None:
         """Of a setting, for the guard. One that there is not is told to who may ask."""
@@ -299,17 +305,17 @@ class Exported:
                     for uuid, values in self._told.items()
                 }
             ]
-        interface = next((one for one in interfaces if one.name == body[0]), None)
-        if interface is None:
-            raise _NoSuch(ErrorType.UNKNOWN_INTERFACE, f"No interface {printable(body[0])} here.")
         if method.name == "Set":
             raise _NoSuch(ErrorType.PROPERTY_READ_ONLY, "Properties cannot be set.")
+        interface = next((one for one in interfaces if one.name == body[0]), None)
+        if interface is None:
+            raise _NoSuch(ErrorType.UNKNOWN_INTERFACE, f"No interface {cut(body[0], 100)} here.")
         await self.refresh()
         values = _variants(interface, self._values(interface, workspace))
         if method.name == "GetAll":
             return [values]
         if body[1] not in values:
-            raise _NoSuch(ErrorType.UNKNOWN_PROPERTY, f"No property {printable(body[1])} here.")
+            raise _NoSuch(ErrorType.UNKNOWN_PROPERTY, f"No property {cut(body[1], 100)} here.")
         return [values[body[1]]]
 
     def _values(self, interface: Interface, workspace: Workspace | None) -> Values:
@@ -398,7 +404,7 @@ def _method(message: Message, interfaces: Iterable[Interface]) -> tuple[Interfac
                     f"{method.name} takes '{method.signature}', not '{message.signature}'.",
                 )
             return interface, method
-    called = printable(f"{message.interface or ''}.{message.member}")
+    called = cut(f"{message.interface or ''}.{message.member}", 200)
     raise _NoSuch(ErrorType.UNKNOWN_METHOD, f"There is no {called} here.")
 
 

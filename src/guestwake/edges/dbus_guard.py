@@ -69,22 +69,17 @@ class Request:
 
 
 class Guard(Protocol):
-    async def check(self, request: Request) -> int:
-        """The caller's user id. Raises Refused."""
+    async def check(self, uid: int, request: Request) -> None:
+        """`uid`: the caller's user. Raises Refused."""
         ...
 
 
 class SameUser:
     """For a session bus: who runs this service, and root."""
 
-    def __init__(self, bus: MessageBus) -> None:
-        self._users = _Users(bus)
-
-    async def check(self, request: Request) -> int:
-        uid = await self._users.uid_of(request.caller)
+    async def check(self, uid: int, request: Request) -> None:
         if uid not in (os.geteuid(), 0):
             raise Refused(DENIED, "This is another user's Guestwake; call as that user.")
-        return uid
 
 
 class Polkit:
@@ -99,18 +94,15 @@ class Polkit:
     ) -> None:
         self._bus = bus
         self._application = application
-        self._users = _Users(bus)
         self._patience = patience
         self._calls = itertools.count(1)
 
-    async def check(self, request: Request) -> int:
-        uid = await self._users.uid_of(request.caller)
+    async def check(self, uid: int, request: Request) -> None:
         if uid != 0:
             # The user database may be far away: not in the thread that serves everybody.
             loop = asyncio.get_running_loop()
             action = await loop.run_in_executor(None, self._action, uid, request)
             await self._ask_for(action, request)
-        return uid
 
     def _action(self, uid: int, request: Request) -> Action:
         """What that user must be allowed. Raises Refused, SettingsError."""
@@ -211,7 +203,7 @@ class Polkit:
         )
 
 
-class _Users:
+class Users:
     """User ids of callers, by the bus."""
 
     def __init__(self, bus: MessageBus) -> None:

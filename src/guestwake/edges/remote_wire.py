@@ -73,7 +73,7 @@ class Wire:
         self._greeting = b""
         while True:
             message = self._receive(deadline)
-            if message.header.fields.get(HeaderFields.reply_serial) == serial:
+            if _answers_to(message) == serial:
                 return message
 
     def _receive(self, deadline: float) -> Message:
@@ -90,6 +90,13 @@ class Wire:
         if left <= 0:
             raise TimeoutError("no answer in time")
         self._socket.settimeout(left)
+
+
+def _answers_to(message: Message) -> int:
+    """0: it is no answer. A signal may carry such a number as well, and anybody may send us one."""
+    if message.header.message_type not in (MessageType.method_return, MessageType.error):
+        return 0
+    return int(message.header.fields.get(HeaderFields.reply_serial, 0))
 
 
 def method_call(

@@ -27,6 +27,7 @@ from jeepney.fds import FileDescriptor, fds_buf_size  # type: ignore[import-unty
 from jeepney.io.blocking import prep_socket  # type: ignore[import-untyped]
 
 from guestwake.hosts.dbus import Answer, Call, Refusal
+from guestwake.hosts.message_size import Cut
 
 
 def connected(
@@ -55,6 +56,7 @@ class Wire:
         self._socket = authenticated
         self._monotonic = monotonic
         self._descriptors = descriptors
+        self._cut = Cut(only_answers=True)
         self._parser = Parser()
         self._serials = itertools.count(1)
         self._greeting = message_bus.Hello().serialise(next(self._serials))
@@ -103,6 +105,8 @@ class Wire:
             data, descriptors = self._read()
             if not data:
                 raise ConnectionResetError("the bus hung up")
+            if not self._descriptors:  # else each has to be counted off by the parser
+                data = b"".join(self._cut.feed(data))
             self._parser.add_data(data, descriptors)
         return message
 
@@ -129,6 +133,9 @@ def _message(call: Call) -> Message:
 
 
 def _answers_to(message: Message) -> int:
+    """0: it is no answer. A signal may carry such a number as well, and anybody may send us one."""
+    if message.header.message_type not in (MessageType.method_return, MessageType.error):
+        return 0
     return int(message.header.fields.get(HeaderFields.reply_serial, 0))
 
 
