@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fake_reader import BAD_ANSWERS
+from fake_reader import BAD_ANSWERS, DEATHS
 
 from guestwake.channels import reading
 from guestwake.channels.api import CHUNK_BYTES_MAX, ReaderFailed
@@ -141,6 +143,27 @@ def test_the_process_has_no_rights(reader: ReaderProcess) -> None:
     assert "Max open files            0                    0" in limits
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into it")
+def test_it_has_two_pipes_and_nothing_else(
+    reader: ReaderProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No socket, over which it could be given more, and nothing of the manager's: no secret of its
+    environment, no file that it has open."""
+    monkeypatch.setenv("SECRET", "hunter2")
+    held_open = os.open("/etc/passwd", os.O_RDONLY)
+    os.set_inheritable(held_open, True)
+    try:
+        reader.parse(0, b"\n")
+    finally:
+        os.close(held_open)
+    process = Path(f"/proc/{pid_of(reader)}")
+    kinds = {one.name: one.stat() for one in (process / "fd").iterdir()}
+    assert sorted(kinds) == ["0", "1", "2"]
+    assert all(stat.S_ISFIFO(kinds[name].st_mode) for name in "01")
+    assert os.readlink(process / "fd/2") == os.devnull
+    assert (process / "environ").read_bytes() == b""
+
+
 # -- it dies
 
 
@@ -236,7 +259,7 @@ def test_a_fake_that_answers_well_is_believed(fake: Callable[[str], ReaderProces
     assert heard.report == Report(1, 0, "b", "", "", "", busy=None)
 
 
-@pytest.mark.parametrize("how", [*BAD_ANSWERS, "dies"])
+@pytest.mark.parametrize("how", [*BAD_ANSWERS, *DEATHS])
 def test_one_that_answers_badly_is_ended(how: str, fake: Callable[[str], ReaderProcess]) -> None:
     reader = fake(how)
     with pytest.raises(ReaderFailed) as caught:
@@ -245,7 +268,45 @@ def test_one_that_answers_badly_is_ended(how: str, fake: Callable[[str], ReaderP
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("how", ["says nothing", "half an answer", "too slow, byte by byte"])
+@pytest.mark.parametrize("how", ["answers before it is asked", "answers without end"])
+def test_an_answer_that_nobody_asked_for_ends_it(
+    how: str, fake: Callable[[str], ReaderProcess]
+) -> None:
+    """It would be taken for that to the next question, and each after it for another's."""
+    reader = fake(how)
+    process = reader._alive()
+    assert process.stdout is not None
+    assert select.select([process.stdout], [], [], 20)[0]
+    with pytest.raises(ReaderFailed, match="was not asked"):
+        reader.parse(1, b"x")
+    assert reader._process is None
+
+
+@pytest.mark.parametrize("how", ["answers twice", "closes its ends", "stops itself"])
+def test_after_a_good_answer_it_fails_once_and_is_replaced(
+    how: str, fake: Callable[[str], ReaderProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "ANSWER_SECONDS", 0.4)
+    reader = fake(how)
+    assert reader.parse(1, b"x").report is not None
+    process = reader._process
+    assert process is not None
+    assert process.stdout is not None
+    if how != "stops itself":
+        assert select.select([process.stdout], [], [], 20)[0]
+    with pytest.raises(ReaderFailed):
+        reader.parse(2, b"x")
+    assert process.returncode is not None
+    assert reader.parse(2, b"x").report is not None
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("says nothing", "half an answer", "too slow, byte by byte"),
+        *("reads nothing", "computes for ever"),
+    ],
+)
 def test_one_that_answers_late_is_ended(
     how: str, fake: Callable[[str], ReaderProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ class ReaderProcess:
         try:
             process = self._alive()  # OSError: no more processes here, or Python was replaced
             deadline = time.monotonic() + self._patience
+            self._expect_silence(process)
             self._send(process, QUESTION.pack(stream, len(data)) + data, deadline)
             *counts, length = ANSWER.unpack(self._receive(process, ANSWER.size, deadline))
             if length > ANSWER_BYTES_MAX:
@@ -83,6 +84,14 @@ class ReaderProcess:
             assert self._process.stdin is not None
             os.set_blocking(self._process.stdin.fileno(), False)
         return self._process
+
+    def _expect_silence(self, process: subprocess.Popen[bytes]) -> None:
+        """What it says now would be taken for the answer to what it has not read yet."""
+        assert process.stdout is not None
+        poll = select.poll()
+        poll.register(process.stdout.fileno(), select.POLLIN)
+        if poll.poll(0):
+            raise ValueError("it has ended, or answers what it was not asked")
 
     def _send(self, process: subprocess.Popen[bytes], data: bytes, deadline: float) -> None:
         assert process.stdin is not None
