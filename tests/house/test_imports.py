@@ -143,6 +143,7 @@ LIBRARIES = {
         "guestwake.hosts.message_bytes",
         "guestwake.edges.dbus_*",
     ),
+    "comtypes": ("guestwake.schedulers.windows_tasks",),
     "watchdog": ("guestwake.edges.watch",),
     "tabulate": ("guestwake.edges",),
     "shtab": ("guestwake.edges",),
