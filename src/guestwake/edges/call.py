@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from guestwake.edges import medv_call
 from guestwake.edges.exit_codes import Exit
 from guestwake.edges.parser import UsageError, named, parse, root_of
 from guestwake.edges.text import complain, printable, say
@@ -56,10 +57,10 @@ def call(words: Sequence[str], build: Build | None = None) -> int:
 
 def _guarded(words: Sequence[str], build: Build) -> Exit:
     try:
-        arguments = parse(words)
+        arguments = parse(medv_call.translated(words))
     except UsageError as err:
         complain(f"{err} 'guestwake --help' tells what there is.")
-        if named(words)[:1] == ["wake"]:
+        if named(words)[:1] == ["wake"] or medv_call.is_one(words):
             _tell_usage(words, str(err), build)
         return Exit.USAGE
     except SystemExit:  # --help has been printed
@@ -179,7 +180,7 @@ def _code(err: Exception) -> Exit:
     from guestwake.locks import AlreadyRunning
     from guestwake.schedulers.api import SchedulerError
     from guestwake.settings import SettingsError
-    from guestwake.settings.toml_writer import NotWritten
+    from guestwake.settings.source import NotWritten
     from guestwake.workspaces import WorkspaceError
 
     table: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Exit], ...] = (
