@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from importlib import import_module
@@ -19,6 +19,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, cast
 
+from guestwake import event_log
 from guestwake.channels.api import Parses
 from guestwake.clock import Clock
 from guestwake.events import JOURNAL_SET_ASIDE
@@ -31,7 +32,7 @@ from guestwake.hypervisors.api import (
     VmTraits,
 )
 from guestwake.journal import Journal
-from guestwake.journal_file import JournalDamaged, JournalError, set_aside
+from guestwake.journal_file import JournalDamaged, JournalError, alone, set_aside
 from guestwake.locks import AlreadyRunning, held, holder_of, is_held
 from guestwake.paths import Paths, PathsError, account_name, acts_for_host
 from guestwake.policy import close, prompt
@@ -186,22 +187,78 @@ class Application:
     def journal(self, *, readonly: bool = False) -> Iterator[Journal]:
         """Raises JournalError. A damaged one is set aside by those who write, never by those
         who only read."""
-        journal = Journal(self.journal_path, readonly=True) if readonly else self.opened_journal()
-        try:
-            yield journal
-        finally:
-            journal.close()
+        if readonly:
+            with closing(Journal(self.journal_path, readonly=True)) as journal:
+                yield journal
+            return
+        with closing(self.opened_journal()) as journal:
+            try:
+                yield journal
+            except JournalDamaged:
+                self.renew(journal)
+                raise
 
     def opened_journal(self) -> Journal:
         """To write, and for the caller to close. Raises JournalError."""
         try:
             return Journal(self.journal_path)
-        except JournalDamaged as err:
-            name = set_aside(self.journal_path, self.clock.now().wall)
-            log.error("%s %s: %s", JOURNAL_SET_ASIDE.sentence, name, err)
-            journal = Journal(self.journal_path)
-            journal.note(JOURNAL_SET_ASIDE.id, self.clock.now().wall, str(name))
+        except JournalDamaged:
+            return self._begun_anew(None)
+
+    def renew(self, journal: Journal) -> None:
+        """The one that is to be written now, where `journal` is not it any more or has shown
+        itself damaged. Raises JournalError, and then `journal` is as before."""
+        if journal.is_gone():
+            journal.become(self.opened_journal())
+        elif journal.damage is not None:
+            journal.become(self._begun_anew(journal))
+
+    def _begun_anew(self, damaged: Journal | None) -> Journal:
+        """`damaged`: as it was opened; None: it cannot be. Several find it so at once, and the
+        first sets it aside."""
+        path, now = self.journal_path, self.clock.now().wall
+        with alone(path.parent):
+            damage = damaged.damage if damaged is not None and not damaged.is_gone() else None
+            if damage is None:
+                try:
+                    return Journal(path)
+                except JournalDamaged as err:
+                    damage = err
+            name = set_aside(path, now)
+            log.error("%s %s: %s", JOURNAL_SET_ASIDE.sentence, name, damage)
+            journal = Journal(path)
+            journal.note(JOURNAL_SET_ASIDE.id, now, str(name))
             return journal
+
+    @contextmanager
+    def _at_work(
+        self, workspace: Workspace, progress: Progress
+    ) -> Iterator[tuple[Journal, UpdateManager]]:
+        """Its lock, the journal, and its manager. Where the journal cannot be written, what is
+        awake is put back all the same. Raises AlreadyRunning, HypervisorError, JournalError."""
+        with held(lock_of(self.locks, workspace.uuid)):
+            try:
+                journal = self.opened_journal()
+            except JournalError as err:
+                log.error("%s Nothing is woken; what is awake is put back", err)
+                self._put_back_unrecorded(workspace, progress)
+                raise
+            with closing(journal), self._manager(workspace, journal, progress) as manager:
+                try:
+                    yield journal, manager
+                except JournalDamaged:
+                    self.renew(journal)
+                    raise
+
+    def _put_back_unrecorded(self, workspace: Workspace, progress: Progress) -> None:
+        """By what the journal says if it can be read, and by what the VM itself says."""
+        try:
+            journal = Journal(self.journal_path, readonly=True)
+        except JournalError as err:
+            log.error("%s Going by what the VM itself says", err)
+            journal = Journal(self.journal_path, blank=True)
+        with closing(journal), self._manager(workspace, journal, progress) as manager:
+            manager.run(None)
 
     def layers(self, owner: str | None) -> Layers:
         """What the settings files say for that owner. They are read again only where one has
@@ -282,9 +339,8 @@ class Application:
         """
         workspace = replace(self.workspaces.find(name), removing=True)
         self.workspaces.write(workspace)
-        with held(lock_of(self.locks, workspace.uuid)), self.journal() as journal:
-            with self._manager(workspace, journal, progress) as manager:
-                ended = manager.run(None)
+        with self._at_work(workspace, progress) as (journal, manager):
+            ended = manager.run(None)
             if ended is None or ended.over:
                 journal.forget(workspace.uuid)
                 self.workspaces.forget(workspace)
@@ -294,11 +350,7 @@ class Application:
         """As a signal has its run do, where that has no manager. None: there was nothing to put
         back. Raises AlreadyRunning, HypervisorError."""
         self.stop()
-        with (
-            held(lock_of(self.locks, workspace.uuid)),
-            self.journal() as journal,
-            self._manager(workspace, journal, no_progress) as manager,
-        ):
+        with self._at_work(workspace, no_progress) as (_, manager):
             return manager.run(None)
 
     def add_channel(self, workspace: Workspace) -> ChannelNow:
@@ -331,22 +383,17 @@ class Application:
         """A person's run, or going on with an open one. None: nothing to do, as Duration is 0 and
         none was given. Raises AlreadyRunning, HypervisorError, JournalError, WorkspaceError."""
         workspace = self.workspaces.find(name)
-        with held(lock_of(self.locks, workspace.uuid)), self.journal() as journal:
+        with self._at_work(workspace, progress) as (_, manager):
             length = duration or self.resolved(workspace).limits.guest_update_duration
             occasion = self._from_now(workspace, length, Kind.EXTRA) if length else None
-            with self._manager(workspace, journal, progress) as manager:
-                return manager.run(occasion)
+            return manager.run(occasion)
 
     def restart(self, name: str, progress: Progress = no_progress) -> Ended | None:
         """Restart it now, over whatever is going on in it, as a person has agreed (`Wishes`). None:
         it needs none, or is off. Raises AlreadyRunning where another process has its run: that one
         restarts it within a minute."""
         workspace = self.workspaces.find(name)
-        with (
-            held(lock_of(self.locks, workspace.uuid)),
-            self.journal() as journal,
-            self._manager(workspace, journal, progress) as manager,
-        ):
+        with self._at_work(workspace, progress) as (_, manager):
             return self._restart_required(workspace, manager)
 
     def _restart_required(self, workspace: Workspace, manager: UpdateManager) -> Ended | None:
@@ -379,10 +426,9 @@ class Application:
         return ended
 
     def _wake_scheduled(self, workspace: Workspace, progress: Progress, had: _Had) -> Ended | None:
-        with held(lock_of(self.locks, workspace.uuid)), self.journal() as journal:
+        with self._at_work(workspace, progress) as (journal, manager):
             self._renew_timer(workspace, journal)
-            with self._manager(workspace, journal, progress) as manager:
-                return self._called_by_timer(workspace, journal, manager, had)
+            return self._called_by_timer(workspace, journal, manager, had)
 
     def _is_asked(self, workspace: Workspace) -> bool:
         try:
@@ -503,7 +549,7 @@ class Application:
         hypervisor = self._open_hypervisor(workspace.uri)
         try:
             world = World(hypervisor, self.host, self.parser, journal, self.clock, self.locks)
-            yield UpdateManager(world, workspace, _Desk(self, workspace, progress))
+            yield UpdateManager(world, workspace, _Desk(self, workspace, journal, progress))
         finally:
             hypervisor.close()
             if self._reader is not None:
@@ -513,8 +559,11 @@ class Application:
 class _Desk:
     """What the loop asks at each pass."""
 
-    def __init__(self, application: Application, workspace: Workspace, progress: Progress) -> None:
+    def __init__(
+        self, application: Application, workspace: Workspace, journal: Journal, progress: Progress
+    ) -> None:
         self._application = application
+        self._journal = journal
         self._workspace = workspace
         self._progress = progress
         self._layers = application.layers(workspace.owner)
@@ -526,6 +575,9 @@ class _Desk:
             self._layers = layers
             self._now = self._resolve()
         return self._now
+
+    def renew_journal(self) -> None:
+        self._application.renew(self._journal)
 
     def removing(self) -> bool:
         return self._application.workspaces.is_removing(self._workspace)

@@ -17,6 +17,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from guestwake import event_log
 from guestwake.clock import Clock
 from guestwake.events import RESTART_ASKED, RESTART_NOTICE, TIMER_RESTORED, Event
 from guestwake.hosts.api import Host, HostError
@@ -455,5 +456,5 @@ def _said(drifts: Iterable[Drift]) -> str:
 
 def _note(journal: Journal, event: Event, workspace: Workspace, now: Now, detail: str) -> None:
     said = f"'{workspace.name}'{': ' if detail else ''}{detail}"
-    log.warning("%s (%s)", event.sentence, said)
+    event_log.write(event, detail=said)
     journal.note(event.id, now.wall, said)

@@ -15,11 +15,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from guestwake import guest_agent
+from guestwake import event_log, guest_agent
 from guestwake.channels.api import Parses
 from guestwake.clock import Clock
 from guestwake.conversation import Conversation
-from guestwake.events import OF_WHY, Event, Level
+from guestwake.events import OF_WHY
 from guestwake.guest_report import keep, keep_installed, said_of
 from guestwake.hosts.api import Host
 from guestwake.hypervisors.api import (
@@ -62,12 +62,6 @@ _DATES_MATTER = timedelta(days=31)  # a step of the clock, or of the zone, is le
 
 _WINDOW_OPEN = (Phase.WATCHING, Phase.HOLDING, Phase.RESTARTING)
 _WAKES = (Verb.START, Verb.RESUME, Verb.WAKE_UP, Verb.RESTART)
-_LEVELS = {
-    Level.ERROR: logging.ERROR,
-    Level.WARNING: logging.WARNING,
-    Level.INFORMATION: logging.INFO,
-    Level.DEBUG: logging.DEBUG,
-}
 _AWAKE = (Phase.WAKING, Phase.HOLDING, Phase.RESTARTING, Phase.LENT, Phase.RESTORING)
 
 
@@ -91,6 +85,11 @@ class Office(Protocol):
     """What the loop asks of the one who runs it, at each pass."""
 
     def settings(self) -> Settings: ...
+
+    def renew_journal(self) -> None:
+        """Where another file has taken its place, or it is damaged. Raises JournalError."""
+        ...
+
     def removing(self) -> bool: ...
     def told_to_stop(self) -> bool: ...
     def progress(self, step: Step, now: Now) -> None: ...
@@ -359,6 +358,7 @@ class UpdateManager:
         now = self._world.clock.now()
         recorded = True
         try:
+            self._office.renew_journal()
             with self._world.journal.turn():
                 rivals = self._world.journal.has_others(self._workspace.uuid)
                 step = self._weigh(seen, occasion, self._others(), now, rivals=rivals)
@@ -463,8 +463,9 @@ class UpdateManager:
         alike = [other for other, known in OF_WHY.items() if known.id == event.id]
         if event.once and journal.was_told(step.run.token, alike):
             return
-        _log(event, self._workspace.name, detail)
-        if event.level <= self._office.settings().limits.event_log_level:
+        kept = event.level <= self._office.settings().limits.event_log_level
+        event_log.write(event, name=self._workspace.name, detail=detail, recorded=kept)
+        if kept:
             journal.tell(uuid_, step.run.token, why, now.wall, detail)
 
     # act
@@ -586,9 +587,3 @@ class UpdateManager:
 
 def _watched_since(run: WakeRun) -> Deadline | None:
     return run.since if run.phase is Phase.WATCHING else None
-
-
-def _log(event: Event, name: str, detail: str) -> None:
-    level = _LEVELS[event.level]
-    sentence = event.sentence.replace("{name}", f"'{name}'")
-    log.log(level, "%s%s", sentence, f" ({detail})" if detail else "")

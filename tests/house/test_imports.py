@@ -38,6 +38,7 @@ KEEPERS = tuple(
     f"guestwake.{name}"
     for name in (
         "clock",
+        "event_log",
         "events",
         "guest_report",
         "journal",

@@ -215,15 +215,17 @@ def _sentence(err: Exception) -> str:
 
 def _tell_usage(words: Sequence[str], mistake: str, build: Build) -> None:
     """A wrong call of the Guest Update Manager is an event, 11001 (contract, section 9)."""
+    from guestwake import event_log
     from guestwake.events import USAGE
 
+    said = printable(f"{mistake} {USAGE.remedy}")
+    event_log.write(USAGE, detail=said)
     try:
         from guestwake.edges.as_service import as_service
 
         application = build(as_service(_paths(root_of(words))))
         with application.journal() as journal:
-            now = application.clock.now().wall
-            journal.note(USAGE.id, now, printable(f"{mistake} {USAGE.remedy}"))
+            journal.note(USAGE.id, application.clock.now().wall, said)
     except Exception as err:  # the mistake itself has been told
         complain(f"event {USAGE.id} could not be written: {err}")
 
