@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from shlex import quote
@@ -32,7 +33,13 @@ from guestwake.hypervisors.api import (
     VmTraits,
 )
 from guestwake.journal import Journal
-from guestwake.journal_file import JournalDamaged, JournalError, alone, set_aside
+from guestwake.journal_file import (
+    JournalDamaged,
+    JournalError,
+    alone,
+    set_aside,
+    translated,
+)
 from guestwake.locks import AlreadyRunning, held, holder_of, is_held
 from guestwake.paths import Paths, PathsError, account_name, acts_for_host
 from guestwake.policy import close, prompt
@@ -183,6 +190,18 @@ class Application:
     def locks(self) -> Path:
         return self.paths.runtime / "locks"
 
+    @cached_property
+    def _signature(self) -> str:
+        """Which Guestwake this is, of all that may look after the same VM: by the machine and the
+        folder, so that it is the same after all files were lost."""
+        import hashlib
+
+        try:
+            machine = Path("/etc/machine-id").read_text().strip()
+        except OSError:
+            machine = os.uname().nodename
+        return hashlib.sha256(f"{machine} {self.paths.state}".encode()).hexdigest()[:16]
+
     @contextmanager
     def journal(self, *, readonly: bool = False) -> Iterator[Journal]:
         """Raises JournalError. A damaged one is set aside by those who write, never by those
@@ -217,7 +236,7 @@ class Application:
         """`damaged`: as it was opened; None: it cannot be. Several find it so at once, and the
         first sets it aside."""
         path, now = self.journal_path, self.clock.now().wall
-        with alone(path.parent):
+        with translated(path), alone(path.parent):
             damage = damaged.damage if damaged is not None and not damaged.is_gone() else None
             if damage is None:
                 try:
@@ -225,7 +244,7 @@ class Application:
                 except JournalDamaged as err:
                     damage = err
             name = set_aside(path, now)
-            log.error("%s %s: %s", JOURNAL_SET_ASIDE.sentence, name, damage)
+            event_log.write(JOURNAL_SET_ASIDE, detail=f"{name}: {damage}")
             journal = Journal(path)
             journal.note(JOURNAL_SET_ASIDE.id, now, str(name))
             return journal
@@ -254,6 +273,7 @@ class Application:
         """By what the journal says if it can be read, and by what the VM itself says."""
         try:
             journal = Journal(self.journal_path, readonly=True)
+            journal.run(workspace.uuid)
         except JournalError as err:
             log.error("%s Going by what the VM itself says", err)
             journal = Journal(self.journal_path, blank=True)
@@ -548,7 +568,10 @@ class Application:
     ) -> Iterator[UpdateManager]:
         hypervisor = self._open_hypervisor(workspace.uri)
         try:
-            world = World(hypervisor, self.host, self.parser, journal, self.clock, self.locks)
+            world = World(
+                *(hypervisor, self.host, self.parser, journal, self.clock, self.locks),
+                by=self._signature,
+            )
             yield UpdateManager(world, workspace, _Desk(self, workspace, journal, progress))
         finally:
             hypervisor.close()

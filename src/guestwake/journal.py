@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guestwake.journal_applications import ApplicationRows
-from guestwake.journal_file import JournalDamaged
+from guestwake.journal_rows import aware
 from guestwake.policy.due import Ledger
 from guestwake.policy.words import Deadline
 
@@ -30,6 +30,7 @@ _OF_WORKSPACE = (
     *("report", "restart_mark", "prompt", "application", "opened", "fast_start"),
 )
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
+_LENGTH_MAX = timedelta(days=3650)
 INSTALLED_MAX = 1000  # of one run: a guest may make up new ones each second
 
 # Named tuples: a dataclass takes longer to define, which all that reports would wait for.
@@ -125,16 +126,21 @@ class AskedRun(NamedTuple):
 class Journal(ApplicationRows):
     """Open with `Journal(path)` to write, `Journal(path, readonly=True)` to report."""
 
-    def __init__(self, path: Path, *, readonly: bool = False) -> None:
-        super().__init__(path, readonly=readonly)
-        self._file = None if readonly else _file(path)
+    def __init__(self, path: Path, *, readonly: bool = False, blank: bool = False) -> None:
+        super().__init__(path, readonly=readonly, blank=blank)
+        self._file = None if readonly or blank else _file(path)
 
     def is_gone(self) -> bool:
-        """Whether another file is at its path by now, or none."""
+        """Whether another file is at its path by now, or none; or it was opened not to write."""
         try:
             return self._file != _file(self.path)
         except OSError:
             return True
+
+    def become(self, other: Journal) -> None:
+        """That one, which is not to be used any more."""
+        self.close()
+        self._db, self._file, self.damage = other._db, other._file, other.damage
 
     # open runs
 
@@ -146,10 +152,7 @@ class Journal(ApplicationRows):
     def glance(self, workspace: str) -> Glance | None:
         """The same run without the types of its policy. Raises JournalDamaged as `run` does."""
         row = self._one("SELECT run FROM run WHERE workspace = ?", workspace)
-        try:
-            return _glance(json.loads(row[0])) if row else None
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as err:
-            raise JournalDamaged(f"{self.path}: not the record of a wake run: {err}") from err
+        return self._read(_glance, row[0]) if row else None
 
     def open_runs(self) -> list[OpenRun]:
         """All of them; a record that cannot be understood is its own workspace's trouble."""
@@ -230,7 +233,7 @@ class Journal(ApplicationRows):
 
     def ledger(self, workspace: str, added: datetime) -> Ledger:
         rows = self._all("SELECT date FROM window WHERE workspace = ?", workspace)
-        done = {date.fromisoformat(day) for (day,) in rows}
+        done = {self._day(day) for (day,) in rows}
         return Ledger(
             done=frozenset(done),
             added=added,
@@ -241,7 +244,7 @@ class Journal(ApplicationRows):
     def last_window(self, workspace: str) -> datetime | None:
         """End of the last window in which the VM was available; None: there was none."""
         row = self._one("SELECT max(ends) FROM window WHERE workspace = ? AND available", workspace)
-        return _instant(row[0]) if row and row[0] else None
+        return self._instant(row[0]) if row and row[0] else None
 
     def skip(self, workspace: str, day: date, ends: datetime) -> None:
         self._do(
@@ -267,13 +270,13 @@ class Journal(ApplicationRows):
             "SELECT date FROM window WHERE workspace = ? AND date >= ?",
             *(workspace, since.isoformat()),
         )
-        return frozenset(date.fromisoformat(day) for (day,) in rows)
+        return frozenset(self._day(day) for (day,) in rows)
 
     def skipped(self, workspace: str) -> frozenset[date]:
         rows = self._all(
             "SELECT date FROM window WHERE workspace = ? AND why = 'skipped'", workspace
         )
-        return frozenset(date.fromisoformat(day) for (day,) in rows)
+        return frozenset(self._day(day) for (day,) in rows)
 
     def pause(self, workspace: str, until: datetime) -> None:
         """`until` FOR_EVER: until resumed."""
@@ -285,7 +288,7 @@ class Journal(ApplicationRows):
 
     def paused_until(self, workspace: str) -> datetime | None:
         row = self._one("SELECT until FROM pause WHERE workspace = ?", workspace)
-        return _instant(row[0]) if row else None
+        return self._instant(row[0]) if row else None
 
     def owed_off(self, workspace: str) -> bool:
         """It was left saved and should really be off."""
@@ -306,7 +309,7 @@ class Journal(ApplicationRows):
         for hold_id, until in self._all(
             "SELECT id, until FROM hold WHERE workspace = ?", workspace
         ):
-            if _instant(until) <= now:
+            if self._instant(until) <= now:
                 self._do("DELETE FROM hold WHERE id = ?", hold_id)
 
     def release(self, workspace: str) -> int:
@@ -315,7 +318,7 @@ class Journal(ApplicationRows):
 
     def holds(self, workspace: str, now: datetime) -> list[Hold]:
         rows = self._all("SELECT until, reason FROM hold WHERE workspace = ?", workspace)
-        holds = [Hold(_instant(until), reason) for until, reason in rows]
+        holds = [Hold(self._instant(until), reason) for until, reason in rows]
         return [hold for hold in holds if hold.until > now]
 
     # the guest's word
@@ -330,8 +333,8 @@ class Journal(ApplicationRows):
         if row is None:
             return None
         start, at, elapsed, host_boot, by, text, boot_before, refused = row
-        when = Deadline(_instant(at), float(elapsed), host_boot)
-        return Said(start, when, by, text, boot_before, int(refused))
+        when = Deadline(self._instant(at), self._read(float, elapsed), host_boot)
+        return Said(start, when, by, text, boot_before, self._read(int, refused))
 
     def hear(self, workspace: str, said: Said) -> None:
         self._do(
@@ -352,12 +355,9 @@ class Journal(ApplicationRows):
         row = self._one("SELECT mark FROM restart_mark WHERE workspace = ?", workspace)
         if row is None:  # nor is anything imported
             return None
-        from guestwake.record import RecordError, load_restart_mark
+        from guestwake.record import load_restart_mark
 
-        try:
-            return load_restart_mark(row[0])
-        except RecordError as err:
-            raise JournalDamaged(f"{self.path}: {err}") from err
+        return self._read(load_restart_mark, row[0])
 
     def mark_restart(self, workspace: str, mark: RestartMark | None) -> None:
         """None: no restart is required any more."""
@@ -414,7 +414,10 @@ class Journal(ApplicationRows):
         row = self._one("SELECT seconds, at, kind FROM asked_wake WHERE workspace = ?", workspace)
         if row is None:
             return None
-        return AskedRun(timedelta(seconds=float(row[0])), _instant(row[1]), row[2])
+        from guestwake.policy.run import Kind
+
+        length, kind = self._read(_length, row[0]), self._read(Kind, row[2])
+        return AskedRun(length, self._instant(row[1]), kind.value)
 
     def forget_asked_wake(self, workspace: str, at: datetime) -> None:
         """The one that was asked for then; one that came meanwhile stays."""
@@ -450,7 +453,8 @@ class Journal(ApplicationRows):
             "SELECT client, name, version, at FROM installed WHERE token = ? ORDER BY at, id", token
         )
         return [
-            InstalledRow(client, name, version, _instant(at)) for client, name, version, at in rows
+            InstalledRow(client, name, version, self._instant(at))
+            for client, name, version, at in rows
         ]
 
     # events
@@ -474,7 +478,7 @@ class Journal(ApplicationRows):
     def notes(self, *, most: int = 20) -> list[tuple[datetime, int, str]]:
         """The latest, oldest of them first."""
         rows = self._all("SELECT at, event, detail FROM note ORDER BY id DESC LIMIT ?", most)
-        return [(_instant(at), event, detail) for at, event, detail in reversed(rows)]
+        return [(self._instant(at), event, detail) for at, event, detail in reversed(rows)]
 
     def was_told(self, token: str, whys: Sequence[Why]) -> bool:
         marks = ", ".join("?" * len(whys))
@@ -503,7 +507,7 @@ class Journal(ApplicationRows):
         row = self._one(
             "SELECT since, workspace, why, detail FROM standing WHERE workspace = ?", workspace
         )
-        return _event(row) if row else None
+        return self._read(_event, row) if row else None
 
     def events(self, workspace: str | None = None, *, most: int = 100) -> list[EventRow]:
         """The latest, oldest of them first."""
@@ -514,7 +518,7 @@ class Journal(ApplicationRows):
             workspace,
             most,
         )
-        return [_event(row) for row in reversed(rows)]
+        return [self._read(_event, row) for row in reversed(rows)]
 
     def history(self, workspace: str | None = None, *, most: int = 50) -> list[HistoryRow]:
         """The latest, oldest of them first."""
@@ -526,7 +530,7 @@ class Journal(ApplicationRows):
             workspace,
             most,
         )
-        return [_history(row) for row in reversed(rows)]
+        return [self._read(_history, row) for row in reversed(rows)]
 
     def forget(self, workspace: str) -> None:
         """Everything of a workspace that was taken off, but its history and events."""
@@ -537,12 +541,9 @@ class Journal(ApplicationRows):
     # below
 
     def _load(self, text: str) -> WakeRun:
-        from guestwake.record import RecordError, load_run
+        from guestwake.record import load_run
 
-        try:
-            return load_run(text)
-        except RecordError as err:
-            raise JournalDamaged(f"{self.path}: {err}") from err
+        return self._read(load_run, text)
 
 
 def _file(path: Path) -> tuple[int, int]:
@@ -550,11 +551,15 @@ def _file(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _length(seconds: float) -> timedelta:
+    length = timedelta(seconds=seconds)
+    if not timedelta(0) <= length <= _LENGTH_MAX:
+        raise ValueError(f"{length} is no length of a run")
+    return length
 
 
-def _glance(run: dict[str, Any]) -> Glance:
+def _glance(text: str) -> Glance:
+    run: dict[str, Any] = json.loads(text)
     dateless = run["kind"] in ("extra", "restart", "use", "fast-start")
     served = run["chain"][dateless:]
     return Glance(
@@ -562,9 +567,9 @@ def _glance(run: dict[str, Any]) -> Glance:
         phase=run["phase"],
         why=run["why"],
         prior=run.get("prior"),
-        opens=_instant(run["chain"][0]["opens"]),
+        opens=aware(run["chain"][0]["opens"]),
         ends=Deadline(
-            _instant(run["ends"]["wall"]), float(run["ends"]["elapsed"]), run["ends"]["boot_id"]
+            aware(run["ends"]["wall"]), float(run["ends"]["elapsed"]), run["ends"]["boot_id"]
         ),
         dates=frozenset(date.fromisoformat(opening["date"]) for opening in served),
         used=bool(run.get("used")),
@@ -576,7 +581,7 @@ def _event(row: Sequence[Any]) -> EventRow:
     from guestwake.policy.run import Why
 
     at, workspace, why, detail = row
-    return EventRow(_instant(at), workspace, Why(why), detail)
+    return EventRow(aware(at), workspace, Why(why), detail)
 
 
 def _history(row: Sequence[Any]) -> HistoryRow:
@@ -589,9 +594,9 @@ def _history(row: Sequence[Any]) -> HistoryRow:
         dates=tuple(date.fromisoformat(day) for day in dates.split()),
         prior=Prior(prior) if prior else None,
         why=Why(why),
-        began=_instant(began),
-        woke=_instant(woke) if woke else None,
-        ended=_instant(ended),
+        began=aware(began),
+        woke=aware(woke) if woke else None,
+        ended=aware(ended),
         used=bool(used),
         crashes=int(crashes),
         restarts=int(restarts),

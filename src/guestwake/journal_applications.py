@@ -108,7 +108,7 @@ class ApplicationRows(Rows):
             row = self._one("SELECT processes FROM opened WHERE id = ?", opened)
             if row is None:
                 return False
-            processes = [*json.loads(row[0]), process]
+            processes = [*self._read(json.loads, row[0]), process]
             self._do(
                 "UPDATE opened SET processes = ?, shown = 1 WHERE id = ?",
                 *(json.dumps(processes), opened),
@@ -126,7 +126,7 @@ class ApplicationRows(Rows):
             " WHERE workspace = ? ORDER BY id",
             workspace,
         )
-        return [_opened(*row) for row in rows]
+        return [self._read(_opened, row) for row in rows]
 
     def ready_to_open(self, workspace: str, *, ready: bool) -> None:
         self._do(
@@ -139,15 +139,14 @@ class ApplicationRows(Rows):
     def fast_started(self, workspace: str) -> datetime | None:
         """When that was last tried; None: never."""
         row = self._one("SELECT at FROM fast_start WHERE workspace = ?", workspace)
-        return datetime.fromisoformat(row[0]) if row else None
+        return self._instant(row[0]) if row else None
 
     def note_fast_start(self, workspace: str, at: datetime) -> None:
         self._do("INSERT OR REPLACE INTO fast_start VALUES (?, ?)", workspace, at.isoformat())
 
 
-def _opened(
-    id_: int, application: str, processes: str, since: str, ready: int, shown: int
-) -> OpenedRow:
+def _opened(row: tuple[int, str, str, str, int, int]) -> OpenedRow:
+    id_, application, processes, since, ready, shown = row
     return OpenedRow(
         id_,
         application,

@@ -6,6 +6,8 @@ brings an older file up to date, and a newer one is refused.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -87,20 +89,47 @@ class JournalDamaged(JournalError):
 
 def set_aside(path: Path, at: datetime) -> Path:
     """Rename a damaged journal, its WAL with it, so that a new one can begin. Nothing of it is
-    deleted; the new name is returned, to be reported."""
-    name = path.with_name(f"{path.name}.damaged-{at:%Y%m%dT%H%M%S}")
-    for suffix in ("-wal", "-shm"):
-        beside = path.with_name(path.name + suffix)
-        if beside.exists():
-            beside.rename(name.with_name(name.name + suffix))
-    path.rename(name)
+    deleted, nor anything set aside before; the new name is returned, to be reported."""
+    name = _free_name(path.with_name(f"{path.name}.damaged-{at:%Y%m%dT%H%M%S}"))
+    # The file itself last: SQLite would delete a WAL that it finds alone.
+    for suffix in ("-wal", "-shm", ""):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(name.with_name(name.name + suffix))
     return name
+
+
+def _free_name(name: Path) -> Path:
+    taken = set(os.listdir(name.parent))
+    names = (name.name, *(f"{name.name}-{number}" for number in range(2, len(taken) + 3)))
+    return name.with_name(
+        next(each for each in names if not taken & {each, f"{each}-wal", f"{each}-shm"})
+    )
+
+
+def were_set_aside(path: Path) -> list[Path]:
+    """The journals that lie there under such a name, the latest last."""
+    found = path.parent.glob(f"{path.name}.damaged-*")
+    return sorted(each for each in found if not each.name.endswith(("-wal", "-shm")))
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Of several processes that find the same damage one is at it; the others wait, and find it
+    mended."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
     if readonly:
         return _connect_readonly(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _check_wal(path)
     db = sqlite3.connect(path, timeout=_LOCKED_FOR, isolation_level=None)
     try:
         _to_wal(db)
@@ -113,27 +142,77 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
     return db
 
 
+def connect_blank(path: Path) -> sqlite3.Connection:
+    """Knows nothing, and takes nothing."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    _migrate(db, path)
+    db.execute("PRAGMA query_only = 1")
+    return db
+
+
 def _connect_readonly(path: Path) -> sqlite3.Connection:
     if not path.exists():
-        db = sqlite3.connect(":memory:", isolation_level=None)
-        _migrate(db, path)
-        return db
-    db = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_LOCKED_FOR, isolation_level=None
-    )
-    if db.execute("PRAGMA user_version").fetchone()[0] == len(_MIGRATIONS):
+        return connect_blank(path)
+    try:
+        db = _open_readonly(path)
+    except sqlite3.OperationalError as err:
+        if err.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+        return _read_as_copy(path)
+    if _version(db, path) == len(_MIGRATIONS):
         return db
     # One of an older Guestwake is brought up to date by whoever writes it next, and read as a copy
     # until then.
+    with closing(db):
+        return _copied(db, path)
+
+
+def _open_readonly(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_LOCKED_FOR, isolation_level=None
+    )
+    try:
+        db.execute("PRAGMA user_version").fetchone()  # only now is the file opened
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _read_as_copy(path: Path) -> sqlite3.Connection:
+    """In a folder that cannot be written SQLite refuses to read a file in WAL mode, unless another
+    process has it open."""
+    import shutil
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="guestwake-") as folder:
+        copy = Path(folder, path.name)
+        for suffix in ("-wal", ""):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                shutil.copyfile(part, copy.with_name(part.name))
+        with closing(sqlite3.connect(copy, isolation_level=None)) as db:
+            return _copied(db, path)
+
+
+def _copied(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    """In memory, brought up to date."""
     copy = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        with closing(db):
-            db.backup(copy)
+        db.backup(copy)
         _migrate(copy, path)
+        copy.execute("PRAGMA query_only = 1")
     except BaseException:
         copy.close()
         raise
     return copy
+
+
+def _check_wal(path: Path) -> None:
+    """A WAL whose file is gone or empty: SQLite would delete it."""
+    wal = path.with_name(f"{path.name}-wal")  # looked at first: the file is there before it
+    if wal.exists() and wal.stat().st_size and not (path.exists() and path.stat().st_size):
+        raise JournalDamaged(f"{path}: is gone or empty, and its WAL is not")
 
 
 def _to_wal(db: sqlite3.Connection) -> None:
@@ -194,19 +273,25 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as err:
-        raise JournalError(f"{path}: {err}. {_remedy(err)}") from err
+        remedy = _REMEDIES.get(getattr(err, "sqlite_errorcode", 0) & 0xFF)
+        if remedy is None:  # no such table, text that is none: what we ask is always right
+            raise JournalDamaged(f"{path}: {err}") from err
+        raise JournalError(f"{path}: {err}. {remedy}") from err
     except sqlite3.DatabaseError as err:
         raise JournalDamaged(f"{path}: {err}") from err
     except OSError as err:
         raise JournalError(f"{path}: {err.strerror}. Is its folder there and yours?") from err
 
 
-def _remedy(err: sqlite3.OperationalError) -> str:
-    code = getattr(err, "sqlite_errorcode", 0) & 0xFF
-    return {
-        sqlite3.SQLITE_BUSY: "Another program keeps it locked; end that one, then try again.",
-        sqlite3.SQLITE_READONLY: "It cannot be written by this user, or its disk is read-only.",
-        sqlite3.SQLITE_CANTOPEN: "It cannot be opened by this user: run as its owner, or as root.",
-        sqlite3.SQLITE_FULL: "The disk is full: make room, then try again.",
-        sqlite3.SQLITE_IOERR: "The disk below it fails.",
-    }.get(code, "Is it a journal of Guestwake's?")
+# Of what is no damage of the file.
+_REMEDIES = {
+    sqlite3.SQLITE_BUSY: "Another program keeps it locked; end that one, then try again.",
+    sqlite3.SQLITE_LOCKED: "Another program keeps it locked; end that one, then try again.",
+    sqlite3.SQLITE_PROTOCOL: "Another program keeps it locked; end that one, then try again.",
+    sqlite3.SQLITE_READONLY: "It cannot be written by this user, or its disk is read-only.",
+    sqlite3.SQLITE_PERM: "It cannot be opened by this user: run as its owner, or as root.",
+    sqlite3.SQLITE_CANTOPEN: "It cannot be opened by this user: run as its owner, or as root.",
+    sqlite3.SQLITE_FULL: "The disk is full: make room, then try again.",
+    sqlite3.SQLITE_IOERR: "The disk below it fails.",
+    sqlite3.SQLITE_NOMEM: "The host's memory is short: try again.",
+}

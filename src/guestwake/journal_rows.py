@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from guestwake.journal_file import connect, translated
+from guestwake.journal_file import JournalDamaged, connect, connect_blank, translated
+
+_Given = TypeVar("_Given")
+_Read = TypeVar("_Read")
 
 
 class Rows:
-    """One connection to the journal at `path`. Raises JournalError."""
+    """One connection to the journal at `path`. Raises JournalError. `damage`: what was read and
+    cannot have been written; None: nothing yet. `blank`: where the file cannot even be read."""
 
-    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+    def __init__(self, path: Path, *, readonly: bool = False, blank: bool = False) -> None:
         self.path = path
+        self.damage: JournalDamaged | None = None
         with translated(path):
-            self._db = connect(path, readonly=readonly)
+            self._db = connect_blank(path) if blank else connect(path, readonly=readonly)
 
     def close(self) -> None:
         self._db.close()
@@ -24,7 +30,7 @@ class Rows:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """One transaction; other writers wait. Rolled back where the body raises."""
-        with translated(self.path):
+        with self._noticing():
             self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -32,10 +38,33 @@ class Rows:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-        with translated(self.path):
+        with self._noticing():
             self._db.execute("COMMIT")
 
     # for those who inherit
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        try:
+            with translated(self.path):
+                yield
+        except JournalDamaged as err:
+            self.damage = err
+            raise
+
+    def _read(self, as_: Callable[[_Given], _Read], value: _Given) -> _Read:
+        """What SQLite does not see: a bit that changed inside a value. Raises JournalDamaged."""
+        try:
+            return as_(value)
+        except (ValueError, TypeError, LookupError, OverflowError, AttributeError) as err:
+            self.damage = JournalDamaged(f"{self.path}: {err}")
+            raise self.damage from err
+
+    def _instant(self, text: str) -> datetime:
+        return self._read(aware, text)
+
+    def _day(self, text: str) -> date:
+        return self._read(date.fromisoformat, text)
 
     @contextmanager
     def _together(self) -> Iterator[None]:
@@ -46,14 +75,22 @@ class Rows:
                 yield
 
     def _do(self, statement: str, *values: object) -> int:
-        with translated(self.path):
+        with self._noticing():
             return self._db.execute(statement, values).rowcount
 
     def _one(self, statement: str, *values: object) -> tuple[Any, ...] | None:
-        with translated(self.path):
+        with self._noticing():
             row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
             return row
 
     def _all(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with translated(self.path):
+        with self._noticing():
             return self._db.execute(statement, values).fetchall()
+
+
+def aware(text: str) -> datetime:
+    """An instant as it is kept. Raises ValueError, TypeError."""
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(f"{text!r} has no zone")
+    return instant

@@ -41,10 +41,12 @@ _LIVE = (Power.RUNNING, Power.PAUSED, Power.SUSPENDED)
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """What the VM's own metadata says: the run that woke it, as it was recorded then."""
+    """What the VM's own metadata says: the run that woke it, as it was recorded then. `by`: which
+    Guestwake it was."""
 
     run: WakeRun
     start_id: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,10 @@ def look(
     *,
     noted: Noted,
     now: Now,
+    by: str,
 ) -> Look:
-    """One look. What the loop alone knows (its own last verb, signals, the others) it adds."""
+    """One look. What the loop alone knows (its own last verb, signals, the others) it adds. `by`:
+    who we are; another Guestwake's witness is none for us."""
     state, trouble = _state(hypervisor, workspace)
     word = understood(noted.said, noted.restart_mark, state.start, now)
     evidence, witness = _opened(host, noted), None
@@ -92,7 +96,7 @@ def look(
         power=state.power,
         start=state.start,
         stopped_by=state.stopped_by,
-        mark=Mark(witness.run.token, witness.start_id) if witness else None,
+        mark=Mark(witness.run.token, witness.start_id, witness.by != by) if witness else None,
         image_ok=_image_ok(hypervisor, workspace) if state.power is Power.SAVED else None,
         evidence=evidence,
         guest=word.guest if state.power is Power.RUNNING else None,
@@ -108,12 +112,13 @@ def look(
         paused=noted.paused,
         workspace=workspace.uuid,
     )
-    return Look(facts, witness, trouble)
+    return Look(facts, witness if witness and witness.by == by else None, trouble)
 
 
-def mark_text(run: WakeRun, start_id: str) -> str:
-    """What is written into the VM's live metadata: the run and the start that it woke."""
-    return json.dumps({"start": start_id, "run": dump_run(run)})
+def mark_text(run: WakeRun, start_id: str, by: str) -> str:
+    """What is written into the VM's live metadata: the run, the start that it woke, and which
+    Guestwake did."""
+    return json.dumps({"by": by, "start": start_id, "run": dump_run(run)})
 
 
 def _agreed(noted: Noted, now: Now) -> bool:
@@ -137,7 +142,7 @@ def _witness(hypervisor: Hypervisor, workspace: Workspace) -> Witness | None:
         if text is None:
             return None
         said = json.loads(text)
-        return Witness(load_run(said["run"]), str(said["start"]))
+        return Witness(load_run(said["run"]), str(said["start"]), str(said["by"]))
     except Unreachable:
         raise
     except (HypervisorError, RecordError, ValueError, KeyError, TypeError) as err:

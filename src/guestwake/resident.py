@@ -94,11 +94,10 @@ class _ServiceDesk:
         self._noted: dict[str | None, Layers] = {}
 
     def journal(self) -> Journal:
-        """The one that is there now: a manager may have set a damaged one aside meanwhile."""
-        if self._journal is not None and self._journal.is_gone():
-            self.close()
+        """The one that is there now: a damaged one may have been set aside meanwhile."""
         if self._journal is None:
             self._journal = self._application.opened_journal()
+        self._application.renew(self._journal)
         return self._journal
 
     def hurry(self, workspace: Workspace) -> None:

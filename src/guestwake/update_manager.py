@@ -37,7 +37,7 @@ from guestwake.locks import is_held
 from guestwake.look import Look, Noted, look, mark_text
 from guestwake.policy import close
 from guestwake.policy.admission import Other
-from guestwake.policy.adopt import adopted
+from guestwake.policy.adopt import adopted, is_behind
 from guestwake.policy.limits import Limits
 from guestwake.policy.prompt import Answer, answer, tried, used_up
 from guestwake.policy.put_back import slot_since
@@ -97,7 +97,8 @@ class Office(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The back ends of one workspace. `locks`: the folder of all workspaces' locks."""
+    """The back ends of one workspace. `locks`: the folder of all workspaces' locks. `by`: which
+    Guestwake this is, as it signs what it marks."""
 
     hypervisor: Hypervisor
     host: Host
@@ -105,6 +106,7 @@ class World:
     journal: Journal
     clock: Clock
     locks: Path
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +214,8 @@ class UpdateManager:
         while True:
             self._listen()
             seen = self._look()
-            if self._run is None:
-                self._run = self._adopted(seen)
+            if self._run is None or is_behind(self._run, seen.facts):
+                self._run = self._adopted(seen) or self._run
             if self._run is None and occasion is None:
                 return None
             step, recorded = self._decide(seen, occasion)
@@ -293,6 +295,7 @@ class UpdateManager:
             self._workspace,
             noted=self._noted(),
             now=now,
+            by=self._world.by,
         )
         if seen.facts.power is not Power.RUNNING:
             self._running_since = None
@@ -345,7 +348,8 @@ class UpdateManager:
             return None
 
     def _adopted(self, seen: Look) -> WakeRun | None:
-        """The run that the VM's own metadata tells of, where the journal knows of none."""
+        """The run that the VM's own metadata tells of, where the journal knows of none, or of an
+        earlier one."""
         if seen.witness is None:
             return None
         known = self._world.journal.is_known(seen.witness.run.token)
@@ -533,7 +537,8 @@ class UpdateManager:
         if not isinstance(self._world.hypervisor, MarksStart):
             return
         try:
-            self._world.hypervisor.mark(self._workspace.vm, mark_text(run, start_id))
+            text = mark_text(run, start_id, self._world.by)
+            self._world.hypervisor.mark(self._workspace.vm, text)
         except HypervisorError as err:
             log.warning("mark on '%s': %s; going by the journal alone", self._workspace.name, err)
 

@@ -150,11 +150,17 @@ class Process:
 class WatchedJournal(Journal):
     """The real one, with a point before and after each commit, and faults of the real SQLite."""
 
-    def __init__(self, world: World, path: Path, *, readonly: bool = False) -> None:
+    def __init__(
+        self, world: World, path: Path, *, readonly: bool = False, blank: bool = False
+    ) -> None:
         self._world = world
         world.point("open journal")
-        super().__init__(path, readonly=readonly)
+        super().__init__(path, readonly=readonly, blank=blank)
         self._db.execute("PRAGMA busy_timeout = 0")
+        self._read_only = False
+
+    def become(self, other: Journal) -> None:
+        super().become(other)
         self._read_only = False
         self._reached = Reached()  # in a transaction that may yet come to nothing
 

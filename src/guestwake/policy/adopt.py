@@ -9,6 +9,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 from guestwake.policy.run import Facts, Phase, WakeRun
+from guestwake.policy.words import Power
+
+
+def is_behind(run: WakeRun, facts: Facts) -> bool:
+    """Whether the journal's `run` is from before the wake that the mark tells of: it was cut, or
+    an older copy has been put in its place."""
+    mark, start = facts.mark, facts.start
+    if mark is None or mark.another or start is None or mark.start_id != start.id:
+        return False
+    match run.phase:
+        case Phase.WAITING:
+            return facts.power is Power.RUNNING and run.parked is None
+        case Phase.WAKING:
+            return mark.token != run.token
+        case _:
+            return run.start != start.id
 
 
 def adopted(run: WakeRun, start_id: str, facts: Facts, *, known: bool) -> WakeRun | None:

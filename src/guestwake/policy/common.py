@@ -38,9 +38,9 @@ def wait(run: WakeRun, why: Why, now: Now, pause: timedelta = LOOK_AGAIN) -> Ste
     return Step(replace(run, why=why), why, look_again_at=now.after(pause))
 
 
-def unsettled(run: WakeRun, facts: Facts, now: Now) -> Step:
+def unsettled(run: WakeRun, facts: Facts, now: Now, why: Why | None = None) -> Step:
     """A state to be looked at again. Told to stop with nobody to ask, the record stays open."""
-    step = wait(run, UNSETTLED[facts.power], now, UNSETTLED_LOOK)
+    step = wait(run, why or UNSETTLED[facts.power], now, UNSETTLED_LOOK)
     return replace(step, leave=facts.told_to_stop and facts.power is Power.UNKNOWN)
 
 
@@ -68,8 +68,12 @@ def parked(run: WakeRun, facts: Facts, now: Now) -> WakeRun:
 
 
 def is_ours(run: WakeRun, facts: Facts, now: Now) -> bool:
-    """Whether the VM that runs is the start that this run knows, and not somebody else's."""
+    """Whether the VM that runs is the start that this run knows, and not somebody else's. Two
+    Guestwakes may find the same VM at rest at the same moment: whose mark is on it has it."""
     if facts.start is None:
+        return False
+    mark = facts.mark
+    if mark and mark.another and mark.start_id == facts.start.id and mark.token != run.token:
         return False
     if run.start is not None:
         return facts.start.id == run.start

@@ -154,10 +154,12 @@ class GuestReport:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the VM's live metadata says of us: which run woke which start."""
+    """What the VM's live metadata says of us: which run woke which start. `another`: it is of
+    another Guestwake on the same hypervisor."""
 
     token: str
     start_id: str
+    another: bool = False
 
 
 @dataclass(frozen=True, slots=True)
