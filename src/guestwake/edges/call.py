@@ -46,6 +46,12 @@ def call(words: Sequence[str], build: Build | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if sys.platform == "win32":
+        import logging
+
+        from guestwake.edges.windows_event_log import WindowsEventLog
+
+        logging.getLogger("guestwake").addHandler(WindowsEventLog())
     try:
         return int(_guarded(words, build or _build))
     except BrokenPipeError:
