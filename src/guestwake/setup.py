@@ -29,11 +29,11 @@ from guestwake.schedulers.systemd_deeds import systemctl
 from guestwake.schedulers.systemd_install import SERVICE, Done
 from guestwake.schedulers.systemd_state import unit_states
 from guestwake.schedulers.systemd_text import timer_name
+from guestwake.settings import kept
 from guestwake.settings.change import Changed, Whose, change, own_layer, wished
 from guestwake.settings.resolve import load, resolve, with_overrides
 from guestwake.settings.settings_client import writes_for
 from guestwake.settings.source import Layer
-from guestwake.settings.toml_writer import TomlWriter
 from guestwake.workspaces import WorkspaceError
 from guestwake.zone import host_zone
 
@@ -103,7 +103,7 @@ class Plan:
 
     wish: Wish
     vms: tuple[PlannedVm, ...]
-    file: Path
+    file: str
     service: Service
     why_no_service: str | None = None
 
@@ -177,7 +177,7 @@ class Setup:
         return Plan(
             wish,
             tuple(self._planned(each, wish) for each in chosen),
-            TomlWriter(paths, own_layer(paths), wish.owner).file,
+            kept.writer(paths, own_layer(paths), wish.owner).place,
             service,
             why,
         )

@@ -31,7 +31,7 @@ from guestwake.settings import (
     rows,
     with_overrides,
 )
-from guestwake.settings.source import SEARCHED, Entry, Part
+from guestwake.settings.source import SEARCHED, Entry, Part, Problem
 
 UUID = "6f3a2f86-0d7e-4a0e-9d0c-0a1b2c3d4e5f"
 WEB01 = ("web01", UUID)
@@ -535,6 +535,12 @@ def test_another_source_of_values_fits_in() -> None:
 
         def signature(self) -> object:
             return 1
+
+        def section_of(self, name: str) -> str:
+            return name.lower()
+
+        def remember(self) -> tuple[Problem, ...]:
+            return ()
 
     layers = load(Paths.under(Path("/nonexistent"), 0), None, RecordingSource())
     assert str(layers.problems[0]).startswith(r"HKLM\MACHINE\web01: Splay: 9999 is out of range")

@@ -18,9 +18,8 @@ from guestwake.schedulers.systemd_install import packaged
 from guestwake.settings import settings_helper
 from guestwake.settings.change import Whose, change, unwished, wished
 from guestwake.settings.settings_client import AskedWrites, writes_for
-from guestwake.settings.source import Layer
+from guestwake.settings.source import Layer, NotWritten
 from guestwake.settings.table import SETTINGS, CommandLine
-from guestwake.settings.toml_writer import NotWritten
 
 UUID = "6a1f3c52-9d1e-4a53-8a55-0c7f2a9b1d10"
 WEB01 = ("web01", UUID)

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from guestwake.edges.exit_codes import Exit
 from guestwake.settings import toml_writer
-from guestwake.settings.source import Layer
+from guestwake.settings.source import BYTES_MAX, Edit, Layer, NotWritten
 from guestwake.settings.table import BY_NAME
-from guestwake.settings.toml_edit import CannotEdit, Edit, edited
+from guestwake.settings.toml_edit import CannotEdit, edited
 from guestwake.settings.toml_text import parse
-from guestwake.settings.toml_writer import NotWritten, TomlWriter
+from guestwake.settings.toml_writer import TomlWriter
 
 TIME, DURATION, DAYS = "GuestUpdateTime", "GuestUpdateDuration", "GuestUpdateDays"
 
@@ -367,16 +367,10 @@ def test_a_full_disk_leaves_the_file_as_it_was(
 
 
 def test_a_file_never_grows_beyond_what_is_read(world: CommandWorld) -> None:
-    file = put(world, "# x\n" * (toml_writer_bytes_max() // 4))
+    file = put(world, "# x\n" * (BYTES_MAX // 4))
     assert world.run("settings", "set", "Splay=5") == Exit.SETTINGS
     assert "too large" in world.err
     assert "splay" not in file.read_text()
-
-
-def toml_writer_bytes_max() -> int:
-    from guestwake.settings.toml_files import BYTES_MAX
-
-    return BYTES_MAX
 
 
 def test_two_writers_take_turns(world: CommandWorld) -> None:

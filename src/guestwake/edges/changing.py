@@ -27,8 +27,8 @@ from guestwake.settings.change import (
     wished,
 )
 from guestwake.settings.settings_client import writes_for
+from guestwake.settings.source import NotWritten
 from guestwake.settings.table import BY_NAME
-from guestwake.settings.toml_writer import NotWritten
 from guestwake.workspaces import UnknownWorkspace, Workspace, Workspaces
 
 Told = Mapping[str, Any]  # what was changed, as JSON has it

@@ -345,7 +345,7 @@ def _plan_json(plan: Plan) -> dict[str, object]:
     return {
         "uri": plan.wish.uri,
         "owner": plan.wish.owner,
-        "settings_file": str(plan.file),
+        "settings_file": plan.file,
         "service": plan.service.value,
         "vms": [
             {

@@ -1,8 +1,8 @@
-"""Changes what a settings file says, and tells what counts then.
+"""Changes what the settings of a layer say, and tells what counts then.
 
-Where it is written: for the host the machine's own file, for an ordinary user that user's; the
-machine policy where that is asked for. Who may not write the machine's file asks the part of
-Guestwake that may (`settings_client.py`). Nothing is written where anything is wrong.
+Where it is written: for the host the machine's own, for an ordinary user that user's; the machine
+policy where that is asked for. Who may not write the machine's file asks the part of Guestwake that
+may (`settings_client.py`). Nothing is written where anything is wrong.
 """
 
 from __future__ import annotations
@@ -11,19 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from guestwake.paths import Paths
-from guestwake.settings.resolve import (
-    Origin,
-    Resolved,
-    assigned,
-    load,
-    named,
-    resolve,
-    section_of,
-)
-from guestwake.settings.source import Entry, Layer
-from guestwake.settings.table import BadValue, Setting, printable
-from guestwake.settings.toml_edit import Edit, sections
-from guestwake.settings.toml_writer import TomlWriter
+from guestwake.settings import kept
+from guestwake.settings.resolve import Origin, Resolved, assigned, load, named, resolve
+from guestwake.settings.source import Edit, Layer, Writer
+from guestwake.settings.table import BadValue, Setting
 
 
 class Change(NamedTuple):
@@ -34,7 +25,7 @@ class Change(NamedTuple):
 
 
 class Whose(NamedTuple):
-    """Which file is meant, and which values in it. `workspace`: name and UUID of the VM; None: the
+    """Which layer is meant, and which values in it. `workspace`: name and UUID of the VM; None: the
     general ones. `owner`: whose settings count there; None: the system's."""
 
     layer: Layer
@@ -44,7 +35,8 @@ class Whose(NamedTuple):
 
 class Changed(NamedTuple):
     """`before`: what stood in `file` until then, as JSON has it; None: nothing, or, where
-    `was_bad`, what the table refuses. `now`: what counts, and where that came from."""
+    `was_bad`, what the table refuses. `now`: what counts, and where that came from; `counts`:
+    whether that is what stands in `file`, which is a key where settings are in a registry."""
 
     setting: Setting
     file: str
@@ -53,13 +45,7 @@ class Changed(NamedTuple):
     was_bad: bool
     now: object
     origin: Origin
-
-    @property
-    def counts(self) -> bool:
-        """Whether what counts now stands in that file."""
-        return self.origin.place is not None and (
-            self.origin.place.rpartition(":")[0] == printable(self.file)
-        )
+    counts: bool
 
 
 def own_layer(paths: Paths) -> Layer:
@@ -68,13 +54,9 @@ def own_layer(paths: Paths) -> Layer:
 
 
 class Writes(Protocol):
-    """Raises NotWritten."""
+    """A part of `Writer`. Raises NotWritten."""
 
-    @property
-    def makes_names(self) -> bool:
-        """Whether a new section gets the name of its workspace; else its UUID."""
-        ...
-
+    def can_name(self, section: str) -> bool: ...
     def write(self, edits: Sequence[Edit]) -> None: ...
 
 
@@ -96,45 +78,34 @@ def change(
 ) -> list[Changed]:
     """`writes`: what is used where this process may not itself. Raises NotWritten."""
     owner = whose.owner if whose.layer is Layer.USER else None
-    writer = TomlWriter(paths, whose.layer, owner)
-    known = sections(writer.text())
-    before = [_Before.of(writer.part().entries, each.setting, whose) for each in changes]
+    writer = kept.writer(paths, whose.layer, owner)
+    known = writer.sections()
+    before = [_Before.of(writer, each.setting, whose) for each in changes]
     edits = [
         edit
         for each, was in zip(changes, before, strict=True)
         if was.is_bad or was.value != each.value
-        for edit in _edits(each, was, known, whose, writes)
+        for edit in _edits(each, was, known, whose, writer, writes or writer)
     ]
     if edits:
-        (writes or _Direct(writer)).write(edits)
+        (writes or writer).write(edits)
     resolved = resolve(load(paths, whose.owner), whose.workspace)
     return [
-        _changed(each, was, str(writer.file), resolved)
-        for each, was in zip(changes, before, strict=True)
+        _changed(each, was, writer, resolved) for each, was in zip(changes, before, strict=True)
     ]
-
-
-class _Direct:
-    makes_names = True
-
-    def __init__(self, writer: TomlWriter) -> None:
-        self._writer = writer
-
-    def write(self, edits: Sequence[Edit]) -> None:
-        self._writer.write(edits)
 
 
 class _Before(NamedTuple):
-    """What a file says of a setting. `sections`: where, the one that counts first."""
+    """What a layer says of a setting. `sections`: where, the one that counts first."""
 
     value: object | None
     is_bad: bool
     sections: tuple[str | None, ...]
 
     @classmethod
-    def of(cls, entries: Iterable[Entry], setting: Setting, whose: Whose) -> _Before:
-        found = {each.section: each for each in entries if each.name == setting.name}
-        sections = tuple(_those_of(whose, found))
+    def of(cls, writer: Writer, setting: Setting, whose: Whose) -> _Before:
+        found = {each.section: each for each in writer.entries() if each.name == setting.name}
+        sections = tuple(_those_of(whose, found, writer))
         if not sections:
             return cls(None, is_bad=False, sections=())
         raw = found[sections[0]].raw
@@ -144,15 +115,15 @@ class _Before(NamedTuple):
             return cls(None, is_bad=True, sections=sections)
 
 
-def _those_of(whose: Whose, known: Iterable[str | None]) -> Iterator[str | None]:
+def _those_of(whose: Whose, known: Iterable[str | None], writer: Writer) -> Iterator[str | None]:
     """By UUID first, as that one counts."""
     if whose.workspace is None:
         yield from (each for each in known if each is None)
         return
     name, uuid = whose.workspace
     spelled = [each for each in known if each is not None]
-    for wanted in (uuid.lower(), name):
-        yield from (each for each in spelled if section_of(each) == wanted)
+    for wanted in map(writer.section_of, (uuid, name)):
+        yield from (each for each in spelled if writer.section_of(each) == wanted)
 
 
 def _edits(
@@ -160,7 +131,8 @@ def _edits(
     before: _Before,
     known: Sequence[str],
     whose: Whose,
-    writes: Writes | None,
+    writer: Writer,
+    writes: Writes,
 ) -> Iterator[Edit]:
     if change.value is None:
         yield from (Edit(each, change.setting, None) for each in before.sections)
@@ -168,21 +140,23 @@ def _edits(
     section = None
     if whose.workspace is not None:
         name, uuid = whose.workspace
-        new = name if writes is None or writes.makes_names else uuid
-        section = next(iter((*before.sections, *_those_of(whose, known))), new)
+        new = name if writes.can_name(name) else uuid
+        section = next(iter((*before.sections, *_those_of(whose, known, writer))), new)
     yield Edit(section, change.setting, change.value)
 
 
-def _changed(change: Change, before: _Before, file: str, resolved: Resolved) -> Changed:
+def _changed(change: Change, before: _Before, writer: Writer, resolved: Resolved) -> Changed:
     setting = change.setting
+    origin = resolved.origins[setting.name]
     return Changed(
         setting=setting,
-        file=file,
+        file=writer.place,
         written=change.value,
         before=before.value,
         was_bad=before.is_bad,
         now=getattr(resolved.limits, setting.toml),
-        origin=resolved.origins[setting.name],
+        origin=origin,
+        counts=origin.place is not None and writer.holds(origin.place),
     )
 
 

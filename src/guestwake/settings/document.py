@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from guestwake.settings.source import BYTES_MAX, USER_BYTES_MAX
 from guestwake.settings.table import SETTINGS, Setting
-from guestwake.settings.toml_files import BYTES_MAX, USER_BYTES_MAX
 from guestwake.settings.toml_text import LINE_CHARS_MAX
 
 _ABOUT = f"""\

@@ -9,16 +9,24 @@ that layer, else the default, and never that of a lower layer.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from guestwake.paths import Paths
 from guestwake.policy.limits import Limits
-from guestwake.settings import last_good
+from guestwake.settings import kept, last_good
 from guestwake.settings.last_good import Kept
-from guestwake.settings.source import SEARCHED, Entry, Layer, Part, Problem, Source
+from guestwake.settings.source import (
+    SEARCHED,
+    Entry,
+    Layer,
+    Part,
+    Problem,
+    Source,
+    Unfit,
+    section_of,
+)
 from guestwake.settings.table import (
     BY_NAME,
     BY_TOML,
@@ -30,7 +38,6 @@ from guestwake.settings.table import (
     shown,
     unknown,
 )
-from guestwake.settings.toml_files import TomlFiles
 
 Spot = tuple[str | None, str]  # section (None: general) and CamelCase name
 
@@ -63,7 +70,7 @@ class _Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """All that the files said, once read. Good values only; `barred`: values of the machine
+    """All that the source said, once read. Good values only; `barred`: values of the machine
     policy that are bad and have no last good one, so that no lower layer counts for them."""
 
     owner: str | None
@@ -77,15 +84,21 @@ class Layers:
     _stored: Kept | None
 
     def changed(self) -> bool:
-        """Whether a file was changed since, without reading one. Then `load` again."""
+        """Whether anything was changed since. Then `load` again."""
         return self._source.signature() != self._signature
 
+    def section_of(self, name: str) -> str:
+        """The name or UUID of a VM as it is compared with sections."""
+        return self._source.section_of(name)
+
     def remember(self) -> tuple[Problem, ...]:
-        """Keep the machine policy's good values for the day it is broken. For those who may
-        write the state folder; does nothing where nothing is new."""
+        """Keep the machine policy's good values for the day it is broken, and what the source
+        itself has to keep. For those who may write the state folder; does nothing where nothing
+        is new."""
+        problems = self._source.remember()
         if self._kept == self._stored:
-            return ()
-        return last_good.write(self.paths.state, self._kept)
+            return problems
+        return (*problems, *last_good.write(self.paths.state, self._kept))
 
 
 class Resolved(NamedTuple):
@@ -103,12 +116,12 @@ class Row(NamedTuple):
 
 
 def load(paths: Paths, owner: str | None, source: Source | None = None) -> Layers:
-    """Read everything once, from the files or another source.
+    """Read everything once, from where this machine keeps it or another source.
 
     `owner`: the host user whose workspaces are meant; None: the system's, which have no user
     layers. Writes nothing, and never raises for what is in the files.
     """
-    source = source or TomlFiles(paths, owner)
+    source = source or kept.source(paths, owner)
     signature = source.signature()  # first: what changes while we read is seen the next time
     stored, problems = last_good.read(paths.state)
     judged = {layer: [_judge(part) for part in source.parts(layer)] for layer in SEARCHED}
@@ -146,6 +159,8 @@ def _judge(part: Part) -> _Judged:
     bad: dict[Spot, Problem] = {}
     for entry in part.entries:
         try:
+            if isinstance(entry.raw, Unfit):
+                raise BadValue(entry.raw.sentence)
             BY_NAME[entry.name].kind.parse(entry.raw)
             good[_spot(entry)] = entry
         except BadValue as err:
@@ -157,21 +172,12 @@ def _spot(entry: Entry) -> Spot:
     return entry.section and section_of(entry.section), entry.name
 
 
-def section_of(name: str) -> str:
-    """UUIDs are the same in capitals; names are not."""
-    return name.lower() if is_uuid(name.lower()) else name
-
-
-def is_uuid(text: str) -> bool:
-    """In the one way in which it is written here."""
-    return re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) is not None
-
-
 def _hold(parts: list[_Judged], stored: Kept) -> list[_Judged]:
     """The machine policy's parts, each with the last good values where it is broken now.
 
-    A broken file keeps what it last said, or if it is new, what files that are gone last said
-    (it may have been renamed). A bad value keeps the file's own last good one, else the layer's.
+    A broken key of a registry keeps what it and all below it last said. A broken file keeps what it
+    last said, or if it is new, what files that are gone last said (it may have been renamed). A bad
+    value keeps the file's own last good one, else the layer's.
     """
     present = {part.name for part in parts}
     said = {spot for part in parts for spot in part.good}
@@ -184,11 +190,11 @@ def _hold(parts: list[_Judged], stored: Kept) -> list[_Judged]:
 def _hold_part(
     part: _Judged, stored: Kept, gone: Mapping[Spot, Entry], anywhere: Mapping[Spot, Entry]
 ) -> _Judged:
-    own = _spots(stored.get(part.name, ()))
     if part.broken:
-        held = own if part.name in stored else gone
+        names = [name for name in sorted(stored) if f"{name}\\".startswith(f"{part.name}\\")]
+        held = _spots(entry for name in names for entry in stored[name]) if names else gone
     else:
-        last = {**anywhere, **own}
+        last = {**anywhere, **_spots(stored.get(part.name, ()))}
         held = {spot: last[spot] for spot in part.bad if spot in last}
     return part._replace(good={**part.good, **held}, held=frozenset(held))
 
@@ -242,7 +248,9 @@ def resolve(layers: Layers, workspace: tuple[str, str] | None = None) -> Resolve
     """`workspace`: name and UUID of the VM; None: the general values alone. A section by UUID
     beats one by name. Problems are those that concern this workspace."""
     name, uuid = workspace or (None, None)
-    sections = (uuid.lower(), name, None) if uuid else (None,)
+    sections: tuple[str | None, ...] = (None,)
+    if name and uuid:
+        sections = (layers.section_of(uuid), layers.section_of(name), None)
     found = {setting: _find(layers, sections, setting) for setting in SETTINGS}
     return Resolved(
         limits=limits({setting.toml: one.value for setting, one in found.items()}),

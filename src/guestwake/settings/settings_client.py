@@ -8,8 +8,7 @@ from pathlib import Path
 from guestwake.errand import ErrandError, ask
 from guestwake.paths import Paths
 from guestwake.settings.change import Writes, as_text
-from guestwake.settings.toml_edit import Edit
-from guestwake.settings.toml_writer import NotWritten
+from guestwake.settings.source import Edit, NotWritten
 
 SOCKET = Path("/run/guestwake-settings.sock")
 
@@ -17,10 +16,11 @@ SOCKET = Path("/run/guestwake-settings.sock")
 class AskedWrites:
     """One after the other: what is refused in the middle leaves those before it."""
 
-    makes_names = False
-
     def __init__(self, path: Path = SOCKET) -> None:
         self._path = path
+
+    def can_name(self, section: str) -> bool:
+        return False
 
     def write(self, edits: Sequence[Edit]) -> None:
         """Raises NotWritten."""

@@ -19,8 +19,7 @@ from functools import partial
 from guestwake import errand
 from guestwake.errand import RefusedError
 from guestwake.paths import Paths
-from guestwake.settings.resolve import is_uuid
-from guestwake.settings.source import Layer
+from guestwake.settings.source import Edit, Layer, NotWritten, is_uuid
 from guestwake.settings.table import (
     BY_NAME,
     BadValue,
@@ -32,8 +31,7 @@ from guestwake.settings.table import (
     TimeOfDay,
     Zone,
 )
-from guestwake.settings.toml_edit import Edit, sections
-from guestwake.settings.toml_writer import NotWritten, TomlWriter
+from guestwake.settings.toml_writer import TomlWriter
 
 KINDS = (Number, Switch, Choice, TimeOfDay, Days, Zone)
 
@@ -53,7 +51,7 @@ def do(asked: object, paths: Paths) -> None:
         case _:
             raise RefusedError("nothing that is done here")
     writer = TomlWriter(paths, Layer.MACHINE)
-    if section is not None and not is_uuid(section) and section not in sections(writer.text()):
+    if section is not None and not is_uuid(section) and section not in writer.sections():
         raise RefusedError("not a UUID, and no section of the file")
     writer.write([Edit(section, setting, value)])
 

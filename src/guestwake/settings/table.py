@@ -107,7 +107,8 @@ class Switch:
     def parse(self, raw: object) -> object:
         if isinstance(raw, bool | int) and raw in (0, 1):
             return bool(raw)
-        raise BadValue(f"{shown(raw)} will not do; it must be {self.expects()}, without quotes")
+        remedy = ", without quotes" if isinstance(raw, str) else ""
+        raise BadValue(f"{shown(raw)} will not do; it must be {self.expects()}{remedy}")
 
     def from_text(self, text: str) -> object:
         return {"0": 0, "1": 1, "false": False, "true": True}.get(text.lower(), text)
@@ -158,7 +159,7 @@ class TimeOfDay:
             return time(int(match[1]), int(match[2]))
         raise BadValue(
             f"{shown(raw)} will not do; it must be {self.expects()}, "
-            'hours and two digits of minutes in quotes, such as "03:30"'
+            'hours and two digits of minutes, such as "03:30"'
         )
 
     def from_text(self, text: str) -> object:
@@ -184,7 +185,8 @@ class Days:
         return '"all" or a list of days, such as ["Monday", "Thu"]'
 
     def parse(self, raw: object) -> object:
-        if isinstance(raw, str) and raw.lower() == "all":
+        alone = raw[0] if isinstance(raw, list) and len(raw) == 1 else raw
+        if isinstance(alone, str) and alone.lower() == "all":
             return EVERY_DAY
         if not isinstance(raw, list):
             raise BadValue(f"{shown(raw)} will not do; it must be {self.expects()}")

@@ -10,25 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
-from guestwake.settings.table import Setting
+from guestwake.settings.source import Edit
 from guestwake.settings.toml_text import statements
 
 _HEADER = r"\[[^#\n]*\]\s*"  # without a comment
-
-
-class Edit(NamedTuple):
-    """`section`: of the workspace, as it is spelled in the file; None: the general values.
-    `value`: as JSON has it; None: take it out."""
-
-    section: str | None
-    setting: Setting
-    value: object | None
-
-    @property
-    def table(self) -> tuple[str, ...]:
-        return () if self.section is None else ("workspace", self.section)
 
 
 class CannotEdit(ValueError):
@@ -36,7 +23,8 @@ class CannotEdit(ValueError):
 
 
 def edited(text: str, edits: Iterable[Edit]) -> str:
-    """`text` is valid TOML with plain line ends. Raises CannotEdit."""
+    """`text` is valid TOML with plain line ends; sections are spelled as there. Raises
+    CannotEdit."""
     for edit in edits:
         wanted, new = _wanted(text, edit), _edited(text, edit)
         if _read(new) != wanted:
@@ -52,11 +40,15 @@ def sections(text: str) -> list[str]:
     return [name for name, one in tables if isinstance(one, dict)]
 
 
+def _table(edit: Edit) -> tuple[str, ...]:
+    return () if edit.section is None else ("workspace", edit.section)
+
+
 def _edited(text: str, edit: Edit) -> str:
     pieces = [*_pieces(text)]
-    holds = [(*edit.table, edit.setting.toml)]
+    holds = [(*_table(edit), edit.setting.toml)]
     if edit.value is not None:
-        holds.append(edit.table)
+        holds.append(_table(edit))
     at = next((n for path in holds for n, one in enumerate(pieces) if _has(one, path)), None)
     if at is None and edit.value is None:
         return text
@@ -112,7 +104,7 @@ def _changed(piece: list[str], edit: Edit) -> list[str]:
         end -= 1
     document = tomlkit.parse("".join(f"{line}\n" for line in piece[:end]))
     table: Any = document
-    for name in edit.table:
+    for name in _table(edit):
         table = table[name]
     if edit.value is None:
         del table[edit.setting.toml]
@@ -157,7 +149,7 @@ def _wanted(text: str, edit: Edit) -> dict[str, Any]:
     """Raises CannotEdit where something else stands in the place of a table."""
     whole = _plain(text)
     table = whole
-    for name in edit.table:
+    for name in _table(edit):
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
             raise CannotEdit(edit.setting.toml)

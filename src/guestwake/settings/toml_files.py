@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from guestwake.paths import Administrators, Paths, PathsError
-from guestwake.settings.source import Layer, Part, Problem
+from guestwake.settings.source import (
+    BYTES_MAX,
+    NO_SUCH_USER,
+    USER_BYTES_MAX,
+    Layer,
+    Part,
+    Problem,
+    section_of,
+)
 from guestwake.settings.table import shown
 from guestwake.settings.toml_text import broken, parse
-
-# All files of one layer together; what an ordinary user wrote is also read by root's service.
-BYTES_MAX = 1024 * 1024
-USER_BYTES_MAX = 64 * 1024
 
 
 class Place(NamedTuple):
@@ -53,8 +57,7 @@ class TomlFiles:
                 self._trouble, self._owner = Problem("owner", None, str(err)), None
             else:
                 if self._user_config is None:
-                    sentence = "this host has no such user; no settings of this user are read"
-                    self._trouble = Problem(f"owner {shown(owner)}", None, sentence)
+                    self._trouble = Problem(f"owner {shown(owner)}", None, NO_SUCH_USER)
 
     def parts(self, layer: Layer) -> list[Part]:
         trouble = layer is Layer.USER and self._trouble
@@ -64,6 +67,12 @@ class TomlFiles:
 
     def signature(self) -> object:
         return [*map(_signature, self._places), self._is_unknown()]
+
+    def section_of(self, name: str) -> str:
+        return section_of(name)
+
+    def remember(self) -> tuple[Problem, ...]:
+        return ()  # files are there whoever is logged on
 
     def _is_unknown(self) -> bool:
         """Whether the owner is no user of this host, and is still not one."""

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from guestwake.paths import Paths
-from guestwake.settings.source import Layer, Part
+from guestwake.settings.source import Edit, Entry, Layer, NotWritten, section_of
 from guestwake.settings.table import printable
-from guestwake.settings.toml_edit import CannotEdit, Edit, edited
+from guestwake.settings.toml_edit import CannotEdit, edited, sections
 from guestwake.settings.toml_files import (
     Place,
     TomlFiles,
@@ -34,10 +34,6 @@ _LOOKS = 0.05
 _MODE = 0o644
 
 
-class NotWritten(Exception):
-    """The file stays as it was: a sentence that names it, with the remedy."""
-
-
 class TomlWriter:
     """Of one file: that of a layer which is written to."""
 
@@ -48,12 +44,24 @@ class TomlWriter:
         self._place: Place = place
         self.file: Path = place.file or place.drop_ins / POLICY_FILE
 
-    def text(self) -> str:
-        """What is there, with plain line ends. Raises NotWritten where it is not to be changed."""
-        return _text(self.file, self._data())
+    @property
+    def place(self) -> str:
+        return str(self.file)
 
-    def part(self) -> Part:
-        return parse(str(self.file), self._data())
+    def holds(self, place: str) -> bool:
+        return place.rpartition(":")[0] == printable(self.place)
+
+    def entries(self) -> tuple[Entry, ...]:
+        return parse(str(self.file), self._data()).entries
+
+    def sections(self) -> list[str]:
+        return sections(_text(self.file, self._data()))
+
+    def section_of(self, name: str) -> str:
+        return section_of(name)
+
+    def can_name(self, section: str) -> bool:
+        return True
 
     def write(self, edits: Sequence[Edit]) -> None:
         """All of them at once. Raises NotWritten."""
