@@ -1,17 +1,22 @@
 """One run at a time for a workspace, across processes, by a lock that dies with its holder.
 
-An open-file-description lock: the kernel lets go of it when the holder ends, however it ends,
-and others can ask who holds it without ever taking it.
+On Linux an open-file-description lock: the kernel lets go of it when the holder ends, however it
+ends, and others can ask who holds it without ever taking it. `locks_windows.py` has the like.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+if sys.platform == "win32":
+    from guestwake import locks_windows
+else:
+    import fcntl
 
 # struct flock of <fcntl.h>: type, whence, start, length, pid
 _FLOCK = "hhqqi4x"
@@ -29,6 +34,12 @@ class AlreadyRunning(Exception):
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Hold the lock at `path`. Raises AlreadyRunning; a missing folder is made."""
+    if sys.platform == "win32":
+        with locks_windows.taken(path) as ours:
+            if not ours:
+                raise AlreadyRunning(path, locks_windows.written_pid(path))
+            yield
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -48,6 +59,8 @@ def held(path: Path) -> Iterator[None]:
 
 def is_held(path: Path) -> bool:
     """Whether some living process holds it. Never takes it."""
+    if sys.platform == "win32":
+        return locks_windows.is_held(path)
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -64,6 +77,8 @@ def holder_of(path: Path) -> int | None:
     """Its process. None: nobody holds it, or another process namespace does."""
     if not is_held(path):
         return None
+    if sys.platform == "win32":
+        return locks_windows.written_pid(path)
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return _written_pid(handle)

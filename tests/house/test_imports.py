@@ -45,7 +45,9 @@ KEEPERS = tuple(
         "journal_applications",
         "journal_file",
         "journal_rows",
+        "clock_windows",
         "locks",
+        "locks_windows",
         "look",
         "paths",
         "record",
@@ -143,6 +145,9 @@ LIBRARIES = {
         "guestwake.hosts.message_bus",
         "guestwake.hosts.message_bytes",
         "guestwake.edges.dbus_*",
+    ),
+    **dict.fromkeys(
+        ("pywintypes", "win32con", "win32file", "winerror"), ("guestwake.locks_windows",)
     ),
     "comtypes": ("guestwake.schedulers.windows_tasks",),
     "pywintypes": ("guestwake.*windows*",),
