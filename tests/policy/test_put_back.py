@@ -311,6 +311,21 @@ def test_the_end_of_the_world_a_hypervisor_that_never_answers_again() -> None:
     assert night.verbs == [Verb.START]
 
 
+def test_paused_over_its_end_by_an_io_error_it_stands_until_somebody_lets_it_run_on() -> None:
+    night = Night()
+    night.until(20)
+    night.set(power=Power.CHANGING)
+    night.until(69)
+    assert night.whys[-1] is Why.WAITS_FOR_CHANGE
+    night.until(72)
+    assert night.whys[-1] is Why.NOT_PUT_BACK_REFUSED
+    assert not night.over
+    night.set(power=Power.RUNNING)
+    night.until(85)
+    assert night.power is Power.SAVED
+    assert night.whys[-1] is Why.PUT_BACK
+
+
 def test_on_its_way_down_it_is_being_put_back_and_past_task_timeout_that_stands() -> None:
     night = Night(ignores=frozenset({Verb.SAVE}))
     night.until(60.1)

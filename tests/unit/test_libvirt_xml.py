@@ -16,6 +16,7 @@ from guestwake.hypervisors.libvirt_xml import (
     mark_element,
     mark_text,
     may_suspend,
+    restarts_on_crash,
     why_not_saved,
 )
 
@@ -102,6 +103,14 @@ def test_disks_and_sleep() -> None:
     assert may_suspend(domain())
     assert may_suspend(domain(rest="<pm><suspend-to-mem enabled='yes'/></pm>"))
     assert not may_suspend(domain(rest="<pm><suspend-to-mem enabled='no'/></pm>"))
+
+
+def test_what_becomes_of_one_that_panics() -> None:
+    assert not restarts_on_crash(domain())
+    assert not restarts_on_crash(domain(rest="<on_crash>preserve</on_crash>"))
+    assert not restarts_on_crash(domain(rest="<on_crash>coredump-destroy</on_crash>"))
+    assert restarts_on_crash(domain(rest="<on_crash>restart</on_crash>"))
+    assert restarts_on_crash(domain(rest="<on_crash>coredump-restart</on_crash>"))
 
 
 # What XML cannot hold at all (control characters, lone surrogates) and what its readers fold

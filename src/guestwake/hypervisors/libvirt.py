@@ -269,7 +269,7 @@ class Libvirt:
         state, reason = domain.state()
         power = power_of(state, reason)
         if power not in AT_REST:
-            if power is not Power.CRASHED and _has_job(domain):
+            if _has_job(domain) or (power is Power.CRASHED and _crash_passes(domain)):
                 power = Power.CHANGING
             return PowerState(power, self._start_of(domain))
         if power is Power.OFF and domain.hasManagedSaveImage():
@@ -403,6 +403,12 @@ def _has_job(domain: libvirt.virDomain) -> bool:
         if err.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
             return False
         raise
+
+
+def _crash_passes(domain: libvirt.virDomain) -> bool:
+    """Before libvirt restarts a guest that panicked, it shows it as crashed, in the end without a
+    job. One that it destroys or dumps has a job meanwhile, and one that it preserves has none."""
+    return libvirt_xml.restarts_on_crash(domain.XMLDesc())
 
 
 def _autostarts_once(domain: libvirt.virDomain) -> bool:

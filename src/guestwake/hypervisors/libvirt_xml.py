@@ -97,6 +97,11 @@ def may_suspend(xml: str) -> bool:
     return setting is None or setting.get("enabled") != "no"
 
 
+def restarts_on_crash(xml: str) -> bool:
+    """Whether libvirt is to restart its guest when that panics."""
+    return (_parsed(xml).findtext("on_crash") or "") in ("restart", "coredump-restart")
+
+
 def kept_by(xml: str) -> str | None:
     """The program that made the VM and starts and stops it too. virt-manager leaves no trace, as
     it starts nothing by itself."""
