@@ -149,6 +149,7 @@ LIBRARIES = {
     **dict.fromkeys(
         ("pywintypes", "win32con", "win32file", "winerror"), ("guestwake.locks_windows",)
     ),
+    "win32evtlog": ("guestwake.edges.windows_event_log",),
     "comtypes": ("guestwake.schedulers.windows_tasks",),
     "pywintypes": ("guestwake.*windows*",),
     "win32api": ("guestwake.*windows*",),

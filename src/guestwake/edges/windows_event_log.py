@@ -8,6 +8,7 @@ https://learn.microsoft.com/windows/win32/eventlog/event-sources
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any, Final
 
 from guestwake.edges.text import printable
@@ -24,6 +25,7 @@ _TYPES = {
     Level.DEBUG: (4, 1),
 }
 _ALL_TYPES = 7
+_NOT_HERE = "only Windows has such a log"
 
 
 class WindowsEventLog(logging.Handler):
@@ -61,6 +63,8 @@ class WindowsEventLog(logging.Handler):
 def register(messages: str) -> None:
     """Tell Windows where the texts are. `messages`: the DLL's full path. Needs an administrator;
     raises OSError."""
+    if sys.platform != "win32":
+        raise OSError(_NOT_HERE)
     import winreg
 
     with winreg.CreateKeyEx(winreg.HKEY_LOCAL_MACHINE, KEY) as key:
@@ -70,6 +74,8 @@ def register(messages: str) -> None:
 
 def unregister() -> None:
     """One that is gone is fine. Raises OSError."""
+    if sys.platform != "win32":
+        raise OSError(_NOT_HERE)
     import contextlib
     import winreg
 
