@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
@@ -33,6 +34,7 @@ class Day(World):
         self.zone = ZoneInfo(zone)
         self._general = False
         self._uuids: dict[str, str] = {}
+        self._vms: dict[str, MemoryVm] = {}
         super().__init__(folder, datetime.fromisoformat(start).replace(tzinfo=self.zone))
 
     killed = Killed()  # for who raises it at a point
@@ -104,10 +106,39 @@ class Day(World):
     def run_days(self, days: int) -> None:
         self.run_for(days * 86_400)
 
+    def hang(self, seconds: float) -> None:
+        """From a point of a process: the call that it makes does not return for so long."""
+        process = self._running
+        assert process is not None
+        until, hurried = self.awake + seconds, process.hurried
+        while self.awake + 1e-6 < until:
+            process.hurried, process.due = False, until
+            self.give_way()
+            hurried |= process.hurried
+        process.hurried, process.due = hurried, 0.0
+
+    @property
+    def is_locked(self) -> bool:
+        """The journal, by somebody else."""
+        return self._locker is not None
+
     # what can be seen
 
     def vm(self, name: str) -> MemoryVm:
-        return next(it for it in self.machine.all() if it.name == name)
+        """As it is, or was when somebody deleted it; whatever others call it now."""
+        if name not in self._vms:
+            self._vms[name] = next(it for it in self.machine.all() if it.name == name)
+        self.machine.all()  # settles what has taken its time
+        return self._vms[name]
+
+    def exists(self, name: str) -> bool:
+        return any(it is self.vm(name) for it in self.machine.all())
+
+    def _names(self) -> list[str]:
+        """Of the workspaces that are looked after, whatever became of their VMs."""
+        folder = self.paths.state / "workspaces"
+        there = set(os.listdir(folder)) if folder.is_dir() else set()
+        return [name for name, uuid in self._uuids.items() if f"{uuid}.json" in there]
 
     def power(self, name: str) -> Power:
         return self.vm(name).power
@@ -371,9 +402,9 @@ class At:
         self.does(self._day.unlock_journal)
 
     def journal_is_damaged(self) -> None:
-        self.does(self._damage)
+        self.does(self.damage_journal)
 
-    def _damage(self) -> None:
+    def damage_journal(self) -> None:
         path = self._day.office.journal_path
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)

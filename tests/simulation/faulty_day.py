@@ -27,7 +27,10 @@ CALLS = ("state", "mark", "unmark", "marked", "viewers")  # of the driver, besid
 
 _SHUTS_DOWN = (Verb.SHUT_DOWN, Verb.PRESS_POWER_BUTTON)
 _SAVES = (Verb.SAVE, Verb.SAVE_PAUSED)
-_HANDS = {"starts", "stops", "saves", "migrates away", "shuts down", "hibernates itself"}
+_HANDS = {
+    *("starts", "stops", "saves", "migrates away", "migrates back", "deletes", "defines"),
+    *("shuts down", "hibernates itself"),
+}
 _UNCLEAR = {"pauses", "resumes"}  # the same start goes on: whose it is may be untellable
 
 
@@ -50,6 +53,14 @@ class Watched:
     was_used: bool = False
     removed: bool = False
     person: bool = False  # somebody ran `guestwake wake`
+    ends: set[str] = field(default_factory=set)  # CloseAction and ReturnState, as they have been
+
+    def __post_init__(self) -> None:
+        self.sets({})
+
+    def sets(self, changed: dict[str, Any]) -> None:
+        self.settings |= changed
+        self.ends |= {self.settings["close_action"], self.settings["return_state"]}
 
 
 class Observer:
@@ -69,13 +80,17 @@ class Observer:
     def on_rest(self) -> None:
         """What others did since."""
         for deed in self.day.machine.deeds[self._deeds :]:
-            seen = self.vms.get(deed.vm)
+            seen = self.vms.get(self.named(deed.vm))
             if seen is None or deed.who == "driver":
                 continue
             seen.touched |= deed.what in _HANDS
             seen.unclear |= deed.what in _UNCLEAR
             seen.lost |= deed.what == "crashes"
         self._deeds = len(self.day.machine.deeds)
+
+    def named(self, vm: str) -> str:
+        """Which workspace has the VM of that name."""
+        return vm
 
     def host_died(self) -> None:
         for name, seen in self.vms.items():
@@ -98,13 +113,17 @@ class Observer:
             scheduled = not seen.person
             if not self._is_wanted(it):
                 assert seen.settings["guest_update_duration"] or not scheduled, "I4: Duration is 0"
-                assert host.network is Network.UP, "I10: no network"
-                assert host.on_ac_power is True, "I10: no AC power"
-            awake = [name for name in self.vms if name != it.name and self._is_awake_by_us(name)]
+                assert self._has_network(seen), "I10: no network"
+                assert host.on_ac_power or not _is_on(seen, "require_ac_power"), "I10: no AC power"
+            awake = [
+                name
+                for name in self.vms
+                if name != self.named(it.name) and self._is_awake_by_us(name)
+            ]
             assert len(awake) < (self.limits["max_awake"] or 99), f"I5: {awake} are awake"
             self._take_slot(it, verb)
         assert it.power in (Power.OFF, Power.SAVED, Power.PAUSED, Power.SUSPENDED)
-        record = day.record(it.name)
+        record = day.record(self.named(it.name))
         assert record is not None, "woken without a record"
         if record.token != seen.token:
             seen.token = record.token
@@ -114,23 +133,33 @@ class Observer:
             if record.prior is Prior.OFF and it.power is Power.SAVED:
                 seen.prior = Power.OFF  # owed from an earlier run
         seen.cold = verb is Verb.START and it.image is None and not goes_on
-        if it.start is not None:
-            seen.ours = it.start.id
-        else:  # the start it will have
-            seen.ours = f"{day.now().boot_id}/{it.uuid}/{it.starts + 1}"
+        self._own(it, seen)
+
+    def _own(self, it: MemoryVm, seen: Watched) -> None:
+        """From now on it is ours: the start that it has, or will have."""
+        coming = f"{self.day.now().boot_id}/{it.uuid}/{it.starts + 1}"
+        seen.ours = coming if it.start is None else it.start.id
+
+    def _has_network(self, seen: Watched) -> bool:
+        match self.day.host.network:
+            case Network.UP:
+                return True
+            case Network.METERED if seen.settings.get("allow_metered"):
+                return True
+            case _:
+                return not _is_on(seen, "require_network")
 
     def _check_rest(self, it: MemoryVm, seen: Watched, verb: Verb) -> None:
         day = self.day
         assert verb is not Verb.RESTART, "I11: nobody asked for a restart"
         assert it.start is not None, f"{verb} of a VM at rest"
         assert it.start.id == seen.ours, "I1: it was started by somebody else"
-        record = day.record(it.name)
+        record = day.record(self.named(it.name))
         used = record is not None and closes(record)
-        close = seen.settings["close_action"]
         if verb is Verb.POWER_OFF:
-            assert close == "TURN-OFF", "I6: nobody asked for a power-off"
+            assert "TURN-OFF" in seen.ends, "I6: nobody asked for a power-off"
             assert used, "I6: a power-off of an unused VM"
-        if verb in _SHUTS_DOWN and not (used and close == "SHUTDOWN"):
+        if verb in _SHUTS_DOWN and not (used and "SHUTDOWN" in seen.ends):
             assert seen.cold, "I11: a shutdown with work at risk"
             assert not used, "I11: a shutdown of a VM that was used"
         if day.host.shutting_down:
@@ -142,7 +171,7 @@ class Observer:
     def _users(self, it: MemoryVm, seen: Watched) -> list[str]:
         """Who came more than a minute after the wake, and is still there."""
         day = self.day
-        record = day.record(it.name)
+        record = day.record(self.named(it.name))
         if record is None or record.woke is None or record.woke.boot_id != day.now().boot_id:
             return []
         counts_from = record.woke.elapsed + 61
@@ -157,16 +186,19 @@ class Observer:
 
     def _take_slot(self, it: MemoryVm, verb: Verb) -> None:
         now = self.day.now().elapsed
-        others = [name for name, until in self.busy.items() if until > now and name != it.name]
+        others = [
+            name for name, until in self.busy.items() if until > now and name != self.named(it.name)
+        ]
         assert len(others) < self.limits["max_concurrent_starts"], f"I5: {others} are busy"
-        self.busy[it.name] = now + self.slow.get((it.name, verb), 0.0)
+        self.busy[self.named(it.name)] = now + self.slow.get((self.named(it.name), verb), 0.0)
 
     def _is_awake_by_us(self, name: str) -> bool:
-        """One that was removed while somebody used it is nobody's to count any more."""
+        """One that was removed while somebody used it is nobody's to count any more, and so is one
+        of which nobody can tell who has started it."""
         it, seen = self.day.vm(name), self.vms[name]
         ours = it.start is not None and it.start.id == seen.ours and not seen.touched
         left = seen.removed and self.day.record(name) is None
-        return ours and it.power is Power.RUNNING and not left
+        return ours and it.power is Power.RUNNING and not (left or self.is_left(name))
 
     # at the end
 
@@ -191,8 +223,7 @@ class Observer:
         # Saved: used, suspend refused, owed off, host shut down. As the day began: the run was
         # killed before its first verb, and the host died.
         rests = {seen.prior, seen.power, Power.SAVED}
-        to_be_off = (seen.settings["close_action"], seen.settings["return_state"])
-        if seen.lost or to_be_off != ("HIBERNATE", "previous"):
+        if seen.lost or seen.ends != {"HIBERNATE", "previous"}:
             rests.add(Power.OFF)
         return rests
 
@@ -202,6 +233,11 @@ class Observer:
             f"SELECT count(*) FROM event WHERE {alike} GROUP BY workspace, token"
         )
         assert all(count == 1 for (count,) in rows), "I10: more than one event for a window"
+
+
+def _is_on(seen: Watched, setting: str) -> bool:
+    """Of one that is on unless it is set."""
+    return bool(seen.settings.get(setting, 1))
 
 
 class FaultyDay(RandomDay):

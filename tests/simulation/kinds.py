@@ -9,8 +9,11 @@ from faulty_day import FaultyDay
 from guest_night import GuestNight
 from peopled_day import PeopledDay
 from random_day import RandomDay
+from troubled_day import TroubledDay
+from zone_days import ZoneDays
 
-KINDS: dict[str, type[RandomDay]] = {it.kind: it for it in (FaultyDay, GuestNight, PeopledDay)}
+_ALL: tuple[type[RandomDay], ...] = (FaultyDay, GuestNight, PeopledDay, TroubledDay, ZoneDays)
+KINDS = {it.kind: it for it in _ALL}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ class UserObserver(Observer):
     users: Users
 
     def _is_wanted(self, it: MemoryVm) -> bool:
-        record = self.day.record(it.name)
+        record = self.day.record(self.named(it.name))
         return record is not None and (record.kind in FOR_USE or bool(self._open(it)))
 
     def _users(self, it: MemoryVm, seen: Watched) -> list[str]:
@@ -29,7 +29,7 @@ class UserObserver(Observer):
         return [row.application for row in rows if any(map(host.is_alive, row.processes))]
 
     def _logged_on(self, it: MemoryVm) -> list[str]:
-        if not self.vms[it.name].settings["logon_start_enabled"]:
+        if not self.vms[self.named(it.name)].settings["logon_start_enabled"]:
             return []
         return [one.user for one in self.day.host.logons() or ()]
 

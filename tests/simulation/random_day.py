@@ -104,6 +104,10 @@ class RandomDay(ABC):
     def next_night(self) -> None:
         """Where nothing happens. It must be as if nothing ever had."""
 
+    @classmethod
+    def world(cls, folder: Path, seed: int) -> Day:
+        return Day(folder)
+
     # the day
 
     @classmethod
@@ -116,7 +120,7 @@ class RandomDay(ABC):
         before: Callable[[RandomDay], None] | None = None,
     ) -> Self:
         """`before` it begins. Raises Broken."""
-        with tempfile.TemporaryDirectory(dir=folder) as own, Day(Path(own)) as day:
+        with tempfile.TemporaryDirectory(dir=folder) as own, cls.world(Path(own), seed) as day:
             it = cls(day, seed, kept)
             try:
                 if before:
@@ -162,7 +166,14 @@ class RandomDay(ABC):
 
     def then(self, act: Callable[[], object], most: float = 400, least: float = 1) -> None:
         """Some time after, in seconds."""
-        self.day.later(self.rng.uniform(least, most), act)
+
+        def later() -> None:
+            try:
+                act()
+            except (HypervisorError, JournalError) as err:
+                self.say(f"refused: {err}")
+
+        self.day.later(self.rng.uniform(least, most), later)
 
     def happens(self, kind: str, name: str = "", detail: str = "") -> None:
         """Counted, and told in the story."""

@@ -45,7 +45,10 @@ class Users:
         """With one published application."""
         workspace = self.day.office.workspaces.find(name)
         self.day.office.workspaces.write(replace(workspace, owner=user))
-        self.applications.publish(workspace, GIMP, None)
+        self.publishes(name)
+
+    def publishes(self, name: str) -> None:
+        self.applications.publish(self.day.office.workspaces.find(name), GIMP, None)
 
     def logs_on(self, user: str = "anna") -> None:
         now = self.day.now()

@@ -118,6 +118,39 @@ def test_who_stopped_it_is_told(machine: MemoryMachine, driver: MemoryHypervisor
     assert after(machine.deletes).power is Power.GONE
 
 
+def test_one_that_was_migrated_comes_back_as_another_start_with_its_mark(
+    machine: MemoryMachine, driver: MemoryHypervisor
+) -> None:
+    vm = machine.add("web01", Power.RUNNING)
+    driver.mark(vm, "ours")
+    ours = driver.state(vm).start
+    machine.migrates_away(vm)
+    assert driver.state(vm).power is Power.ELSEWHERE
+    machine.migrates_back(vm)
+    assert driver.state(vm).power is Power.RUNNING
+    assert driver.state(vm).start not in (ours, None)
+    assert driver.marked(vm) == "ours"
+
+
+def test_one_that_was_deleted_is_off_once_it_is_defined_again(
+    machine: MemoryMachine, driver: MemoryHypervisor
+) -> None:
+    vm = machine.add("web01", Power.SAVED)
+    it = machine.get(vm)
+    machine.deletes(vm)
+    machine.defines(it)
+    assert driver.state(vm).power is Power.OFF
+    assert driver.saved_image_ok(vm) is None
+
+
+def test_a_driver_may_lie_for_a_while(machine: MemoryMachine, driver: MemoryHypervisor) -> None:
+    vm = machine.add("web01", Power.RUNNING)
+    machine.lies(vm, PowerState(Power.SAVED))
+    assert driver.state(vm) == PowerState(Power.SAVED)
+    machine.lies(vm, None)
+    assert driver.state(vm).power is Power.RUNNING
+
+
 def test_a_renamed_vm_is_found_by_its_new_name_only(
     machine: MemoryMachine, driver: MemoryHypervisor
 ) -> None:

@@ -59,6 +59,8 @@ class MemoryHypervisor:
 
     def state(self, vm: Vm) -> PowerState:
         self._machine.check("state", vm)
+        if (lie := self._machine.lie(vm)) is not None:
+            return lie
         try:
             it = self._machine.get(vm)
         except VmNotFound:

@@ -19,6 +19,7 @@ from guestwake.hypervisors.api import (
     HypervisorError,
     ImageUnusable,
     NoChannel,
+    PowerState,
     Vm,
     VmBusy,
     VmNotFound,
@@ -98,6 +99,7 @@ class MemoryVm:
     start: Start | None = None
     starts: int = 0
     mark: str | None = None
+    mark_elsewhere: str | None = None  # of a VM that was migrated away
     image: Image | None = None
     viewers: frozenset[str] = frozenset()
     has_port: bool = False  # this start of it has the channel
@@ -150,6 +152,7 @@ class MemoryMachine:
         self._vms: dict[str, MemoryVm] = {}
         self._faults: dict[tuple[str, str | None], Fault] = {}
         self._slow: dict[tuple[Verb, str | None], float] = {}
+        self._lies: dict[str, PowerState] = {}
         self._listeners: list[Callable[[], None]] = []
         self._late = timedelta(0)  # how long ago the change happened that is being settled
 
@@ -227,12 +230,30 @@ class MemoryMachine:
     def migrates_away(self, vm: Vm) -> None:
         self._by("somebody", vm, "migrates away")
         it = self.get(vm)
+        it.mark_elsewhere = it.mark
         self._stop(it, StoppedBy.MIGRATION)
         it.power = Power.ELSEWHERE
 
+    def migrates_back(self, vm: Vm) -> None:
+        """It runs here as it ran there, with the metadata it left with: another start of it."""
+        self._by("somebody", vm, "migrates back")
+        it = self.get(vm)
+        assert it.power is Power.ELSEWHERE
+        self._new_start(it)
+        it.power, it.stopped_by, it.mark = Power.RUNNING, None, it.mark_elsewhere
+        self._tell()
+
     def deletes(self, vm: Vm) -> None:
+        """With its saved image."""
         self._by("somebody", vm, "deletes")
-        self._hang_up(self._vms.pop(vm.uuid))
+        it = self._vms.pop(vm.uuid)
+        it.image, it.hibernated = None, False
+        self._stop(it, StoppedBy.HOST)
+
+    def defines(self, it: MemoryVm) -> None:
+        """Anew, what was deleted; it is off."""
+        self._by("somebody", it.vm, "defines")
+        self._vms[it.uuid] = it
         self._tell()
 
     def renames(self, vm: Vm, name: str) -> Vm:
@@ -318,6 +339,14 @@ class MemoryMachine:
         """No fault, no error."""
         self._faults.pop((what, _uuid(vm)), None)
 
+    def lies(self, vm: Vm, state: PowerState | None) -> None:
+        """From now on the driver's "state" is this, whatever is so. None: it tells the truth."""
+        if state is None:
+            self._lies.pop(vm.uuid, None)
+        else:
+            self._lies[vm.uuid] = state
+        self._tell()
+
     def slow(self, verb: Verb, seconds: float, vm: Vm | None = None) -> None:
         """From now on `verb` takes `seconds` of the machine's clock; 0: at once again."""
         self._slow[verb, _uuid(vm)] = seconds
@@ -328,6 +357,9 @@ class MemoryMachine:
         return lambda: self._listeners.remove(call)
 
     # -- for the driver
+
+    def lie(self, vm: Vm) -> PowerState | None:
+        return self._lies.get(vm.uuid)
 
     def check(self, what: str, vm: Vm | None = None) -> None:
         for key in ((what, _uuid(vm)), (what, None), ("everything", None)):
