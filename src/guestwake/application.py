@@ -41,7 +41,7 @@ from guestwake.journal_file import (
     translated,
 )
 from guestwake.locks import AlreadyRunning, held, holder_of, is_held
-from guestwake.paths import Paths, PathsError, account_name, acts_for_host
+from guestwake.paths import Paths, PathsError, account_name, acts_for_host, own_id
 from guestwake.policy import close, prompt
 from guestwake.policy.due import Due, due
 from guestwake.policy.limits import Limits
@@ -620,11 +620,11 @@ class _Desk:
 
 def user_name() -> str | None:
     """Owner of what this user adds; None: root adds for the system."""
-    return None if acts_for_host(os.geteuid()) else account_name(os.geteuid())
+    return None if acts_for_host(own_id()) else account_name(own_id())
 
 
 def default_uri() -> str:
-    return "qemu:///system" if acts_for_host(os.geteuid()) else "qemu:///session"
+    return "qemu:///system" if acts_for_host(own_id()) else "qemu:///session"
 
 
 def _open_hypervisor(uri: str) -> Hypervisor:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import pwd
 import socket
 import struct
 import sys
@@ -90,6 +89,8 @@ def request(asker: socket.socket) -> object:
 
 
 def service_uid() -> int:
+    import pwd
+
     try:
         return pwd.getpwnam(SERVICE_USER).pw_uid
     except KeyError:

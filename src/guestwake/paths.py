@@ -2,12 +2,13 @@
 
 Three ways to run, one value: under a folder of one's own (GUESTWAKE_ROOT or --root), for the whole
 host as root or as the service's own user, or as an ordinary user. Nothing here creates or reads a
-file.
+file. On Windows root is an administrator (`own_id`), and settings are in the registry.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,8 @@ class Paths:
             root = Path(environ["GUESTWAKE_ROOT"])
         if root is not None:
             return cls.under(root.absolute(), euid)
+        if sys.platform == "win32":
+            return cls._on_windows(environ, euid)
         return cls.system(euid) if acts_for_host(euid) else cls._of_user(environ, euid)
 
     @classmethod
@@ -82,6 +85,18 @@ class Paths:
             own_config=_xdg(environ, "XDG_CONFIG_HOME", home / ".config") / "guestwake",
         )
 
+    @classmethod
+    def _on_windows(cls, environ: Mapping[str, str], euid: int) -> Paths:
+        folder = None
+        if sys.platform == "win32":
+            from guestwake.paths_windows import data_folder
+
+            folder = data_folder(environ, administrator=euid == 0)
+        if folder is None:
+            raise PathsError("Windows names no folder for it: name one with GUESTWAKE_ROOT")
+        user = None if euid == 0 else account_name(euid)
+        return cls(folder, folder / "state", folder / "run", euid, user=user, own_config=folder)
+
     @property
     def policy_dir(self) -> Path:
         return self.config / "policy.d"
@@ -93,6 +108,10 @@ class Paths:
         """None: this host knows no such user."""
         if self.root is not None:
             return self.root / "home" / _plain(owner)
+        if sys.platform == "win32":
+            from guestwake.paths_windows import profile
+
+            return profile(_plain(owner))
         import pwd
 
         try:
@@ -133,13 +152,30 @@ def _account(environ: Mapping[str, str], euid: int) -> tuple[str, Path]:
     return account_name(euid), Path(home)
 
 
+def own_id() -> int:
+    """Of the user whom this process acts as; 0 is root. On Windows, where users have no numbers: 0
+    for an administrator, 1 for all others."""
+    if sys.platform == "win32":
+        from guestwake.paths_windows import is_administrator
+
+        return 0 if is_administrator() else 1
+    return os.geteuid()
+
+
 def acts_for_host(euid: int) -> bool:
     """Not for an ordinary user."""
+    if sys.platform == "win32":
+        return euid == 0
     return euid == 0 or account_name(euid) == SERVICE_USER
 
 
 def account_name(euid: int) -> str:
-    """Of this host's users; the number itself where it has no account."""
+    """Of this host's users; the number itself where it has no account. On Windows of who runs
+    this, which is whose number it is."""
+    if sys.platform == "win32":
+        from guestwake import paths_windows
+
+        return paths_windows.account_name()
     import pwd
 
     try:

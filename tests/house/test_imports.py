@@ -50,6 +50,7 @@ KEEPERS = tuple(
         "locks_windows",
         "look",
         "paths",
+        "paths_windows",
         "record",
         "said",
         "workspaces",
@@ -84,7 +85,10 @@ ROOMS = (
     Room("guestwake_wire", ("guestwake_wire",)),
     Room("guestwake_guest", ("guestwake_guest", "guestwake_wire")),
     Room("guestwake.policy", POLICY, stdlib=VALUE_TYPES),
-    Room("guestwake.settings", (*SETTINGS, *POLICY, "guestwake.paths", "guestwake.errand")),
+    Room(
+        "guestwake.settings",
+        (*SETTINGS, *POLICY, "guestwake.paths", "guestwake.paths_windows", "guestwake.errand"),
+    ),
     # A hypervisor opens channels: it gives what their api asks for.
     Room("guestwake.hypervisors", ("guestwake.hypervisors", *CHANNELS, *WORDS)),
     Room("guestwake.schedulers", ("guestwake.schedulers", "guestwake.errand", *WORDS)),
@@ -147,8 +151,11 @@ LIBRARIES = {
         "guestwake.edges.dbus_*",
     ),
     **dict.fromkeys(
-        ("pywintypes", "win32con", "win32file", "winerror"), ("guestwake.locks_windows",)
+        ("pywintypes", "win32con", "win32file", "winerror"),
+        ("guestwake.locks_windows", "guestwake.hosts.win32"),
     ),
+    **dict.fromkeys(("win32api", "win32security"), ("guestwake.hosts.win32",)),
+    "psutil": ("guestwake.hosts.windows",),
     "win32evtlog": ("guestwake.edges.windows_event_log",),
     "comtypes": ("guestwake.schedulers.windows_tasks",),
     "pywintypes": ("guestwake.*windows*",),

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-import pwd
+import sys
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from guestwake.paths import SERVICE_USER, Paths
+
+if TYPE_CHECKING:
+    import pwd
 
 _PR_SET_KEEPCAPS = 8
 _VERSION = 0x20080522
@@ -39,8 +42,10 @@ def as_service(paths: Paths, switch: Switch | None = None) -> Paths:
 
 def service_account(paths: Paths) -> pwd.struct_passwd | None:
     """Whose the state is. None: no reason to become somebody else."""
-    if paths.euid != 0 or paths.root is not None:
+    if paths.euid != 0 or paths.root is not None or sys.platform == "win32":
         return None
+    import pwd
+
     try:
         account = pwd.getpwnam(SERVICE_USER)
         return account if paths.state.stat().st_uid == account.pw_uid != 0 else None

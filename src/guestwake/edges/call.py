@@ -17,7 +17,7 @@ from guestwake.edges import medv_call
 from guestwake.edges.exit_codes import Exit
 from guestwake.edges.parser import UsageError, named, parse, root_of
 from guestwake.edges.text import complain, printable, say
-from guestwake.paths import Paths, PathsError
+from guestwake.paths import Paths, PathsError, own_id
 
 if TYPE_CHECKING:
     from guestwake.application import Application
@@ -138,7 +138,7 @@ def _called(arguments: Namespace, build: Build) -> Exit:
 def _paths(root: str | None) -> Paths:
     if root == "":
         raise PathsError("--root is empty: name a folder")
-    paths = Paths.here(Path(root) if root else None, os.environ, os.geteuid())
+    paths = Paths.here(Path(root) if root else None, os.environ, own_id())
     if paths.root and paths.root.exists() and not paths.root.is_dir():
         raise PathsError(f"'{paths.root}' is no folder: name one with --root or GUESTWAKE_ROOT")
     return paths

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from guestwake.edges import users_session
+from guestwake.paths import own_id
 
 if TYPE_CHECKING:
     from guestwake.application import Application
@@ -24,7 +25,7 @@ def main(
         from guestwake.edges.call import call
 
         return call(list(argv), build)
-    users_session.join(os.environ, os.geteuid())
+    users_session.join(os.environ, own_id())
     gc.disable()  # a report is over before there is anything to collect; `wake` enables it
     try:
         from guestwake.edges.call import call

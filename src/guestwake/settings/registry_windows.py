@@ -6,14 +6,18 @@ and likewise back. What an ordinary user wrote is also read by the host's servic
 
 from __future__ import annotations
 
-import ctypes
 import sys
+
+assert sys.platform == "win32"
+
+import ctypes
 import winreg
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ctypes import wintypes
 from typing import TYPE_CHECKING
 
+from guestwake.paths_windows import sid_of
 from guestwake.settings.registry_keys import (
     MACHINE,
     NUMBERS,
@@ -23,8 +27,6 @@ from guestwake.settings.registry_keys import (
     RegKey,
     RegValue,
 )
-
-assert sys.platform == "win32"  # mypy is told so too
 
 if TYPE_CHECKING:
     from winreg import HKEYType
@@ -41,8 +43,6 @@ _VALUE_NAME_CHARS = 16384  # Windows' own limit, and the end of the text
 _MORE_DATA = 234
 _NO_MORE_ITEMS = 259
 _KEY_DELETED = 1018
-_NONE_MAPPED = 1332
-_USER = 1  # SidTypeUser
 
 _advapi = ctypes.WinDLL("advapi32")
 
@@ -92,18 +92,11 @@ class WindowsRegistry:
                     winreg.DeleteKeyEx(parent, name, winreg.KEY_WOW64_64KEY)
 
     def hive_of(self, user: str) -> str | None:
-        import pywintypes
-        import win32security
-
         try:
-            sid, _, kind = win32security.LookupAccountName(None, user)
-        except pywintypes.error as err:
-            if err.winerror == _NONE_MAPPED:
-                return None
+            sid = sid_of(user)
+        except OSError as err:
             raise RegistryError(f"this user cannot be looked up now: {err.strerror}") from err
-        if kind != _USER:
-            return None
-        return f"{USERS}\\{win32security.ConvertSidToStringSid(sid)}"
+        return sid and f"{USERS}\\{sid}"
 
     def is_loaded(self, hive: str) -> bool:
         try:
