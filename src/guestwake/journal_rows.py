@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from guestwake.journal_file import JournalDamaged, connect, connect_blank, translated
 
@@ -21,6 +21,7 @@ class Rows:
     def __init__(self, path: Path, *, readonly: bool = False, blank: bool = False) -> None:
         self.path = path
         self.damage: JournalDamaged | None = None
+        self._undone = 0
         with translated(path):
             self._db = connect_blank(path) if blank else connect(path, readonly=readonly)
 
@@ -30,26 +31,31 @@ class Rows:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """One transaction; other writers wait. Rolled back where the body raises."""
-        with self._noticing():
-            self._db.execute("BEGIN IMMEDIATE")
+        self._do("BEGIN IMMEDIATE")
         try:
             yield
+            self._do("COMMIT")
         except BaseException:
+            self._undone += 1
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-        with self._noticing():
-            self._db.execute("COMMIT")
+
+    def edition(self) -> tuple[int, int, int]:
+        """While it is the same nobody has written anything, here or by another connection: what
+        was read need not be read again."""
+        row = self._one("PRAGMA data_version")
+        return row[0] if row else 0, self._db.total_changes, self._undone
 
     # for those who inherit
 
-    @contextmanager
-    def _noticing(self) -> Iterator[None]:
+    def _raise(self, err: Exception) -> NoReturn:
+        """As ours, if it is one of the journal."""
         try:
             with translated(self.path):
-                yield
-        except JournalDamaged as err:
-            self.damage = err
+                raise err
+        except JournalDamaged as damaged:
+            self.damage = damaged
             raise
 
     def _read(self, as_: Callable[[_Given], _Read], value: _Given) -> _Read:
@@ -74,18 +80,26 @@ class Rows:
             with self.turn():
                 yield
 
+    # There are dozens of statements in a pass: no context manager around each.
+
     def _do(self, statement: str, *values: object) -> int:
-        with self._noticing():
+        try:
             return self._db.execute(statement, values).rowcount
+        except Exception as err:
+            self._raise(err)
 
     def _one(self, statement: str, *values: object) -> tuple[Any, ...] | None:
-        with self._noticing():
+        try:
             row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
-            return row
+        except Exception as err:
+            self._raise(err)
+        return row
 
     def _all(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._noticing():
+        try:
             return self._db.execute(statement, values).fetchall()
+        except Exception as err:
+            self._raise(err)
 
 
 def aware(text: str) -> datetime:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 from guestwake.guest_report import Word, understood
 from guestwake.hosts.api import Host
@@ -23,7 +23,7 @@ from guestwake.hypervisors.api import (
     TellsViewers,
     Unreachable,
 )
-from guestwake.journal import Said
+from guestwake.journal import Hold, Journal, OpenRun, Said
 from guestwake.journal_applications import OpenedRow
 from guestwake.policy.in_use import Evidence
 from guestwake.policy.prompt import Prompt, about, is_agreed
@@ -37,6 +37,18 @@ log = logging.getLogger(__name__)
 
 DESKTOP = "its desktop"
 _LIVE = (Power.RUNNING, Power.PAUSED, Power.SUSPENDED)
+_DATES_MATTER = timedelta(days=31)  # a step of the clock, or of the zone, is less
+
+
+class Senses:
+    """What a hypervisor can tell, found out once: to ask whether it can costs more than to ask."""
+
+    def __init__(self, hypervisor: Hypervisor) -> None:
+        self.state = hypervisor.state
+        self.marks = hypervisor if isinstance(hypervisor, MarksStart) else None
+        self.images = hypervisor if isinstance(hypervisor, ReadsSavedImage) else None
+        self.viewers = hypervisor if isinstance(hypervisor, TellsViewers) else None
+        self.addresses = hypervisor if isinstance(hypervisor, TellsAddresses) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +63,73 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What the journal knows of a workspace besides its run."""
+    """What the journal knows of a workspace besides its run. `holds`: those that are over too."""
 
-    holds: tuple[str, ...] = ()
+    holds: tuple[Hold, ...] = ()
     opened: tuple[OpenedRow, ...] = ()
     published: bool = False
     last_window: datetime | None = None
     owed_off: bool = False
     had: frozenset[date] = frozenset()  # of the dates that matter now, skipped ones too
-    paused: bool = False
+    paused_until: datetime | None = None
     said: Said | None = None
     restart_mark: RestartMark | None = None
     prompt: Prompt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rivals:
+    """The other workspaces. `ever`: they have had runs here; `runs`: those that are open now, each
+    with the end of the last window that its workspace had."""
+
+    ever: bool = False
+    runs: tuple[tuple[OpenRun, datetime | None], ...] = ()
+
+
+class Notes:
+    """What the journal knows, for the manager of one workspace; read again only where somebody has
+    written since. Raises JournalError."""
+
+    def __init__(self, journal: Journal, workspace: str) -> None:
+        self._journal, self._workspace = journal, workspace
+        self._noted: Noted | None = None
+        self._noted_of: object = None  # the edition, and what else the answer depends on
+        self._rivals = Rivals()
+        self._rivals_of: object = None
+
+    def noted(self, now: Now) -> Noted:
+        of = self._journal.edition(), now.wall.date()
+        if self._noted is None or of != self._noted_of:
+            self._noted = self._read(now.wall.date() - _DATES_MATTER)
+            self._noted_of = of
+        return self._noted
+
+    def rivals(self) -> Rivals:
+        of = self._journal.edition()
+        if of != self._rivals_of:
+            journal, workspace = self._journal, self._workspace
+            open_runs = [one for one in journal.open_runs() if one.workspace != workspace]
+            self._rivals = Rivals(
+                journal.has_others(workspace),
+                tuple((one, journal.last_window(one.workspace)) for one in open_runs),
+            )
+            self._rivals_of = of
+        return self._rivals
+
+    def _read(self, since: date) -> Noted:
+        journal, workspace = self._journal, self._workspace
+        return Noted(
+            holds=tuple(journal.holds(workspace)),
+            opened=tuple(journal.opened(workspace)),
+            published=journal.has_published(workspace),
+            last_window=journal.last_window(workspace),
+            owed_off=journal.owed_off(workspace),
+            had=journal.had(workspace, since),
+            paused_until=journal.paused_until(workspace),
+            said=journal.said(workspace),
+            restart_mark=journal.restart_mark(workspace),
+            prompt=journal.prompt(workspace),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +140,7 @@ class Look:
 
 
 def look(
-    hypervisor: Hypervisor,
+    senses: Senses,
     host: Host,
     workspace: Workspace,
     *,
@@ -83,13 +150,13 @@ def look(
 ) -> Look:
     """One look. What the loop alone knows (its own last verb, signals, the others) it adds. `by`:
     who we are; another Guestwake's witness is none for us."""
-    state, trouble = _state(hypervisor, workspace)
+    state, trouble = _state(senses, workspace)
     word = understood(noted.said, noted.restart_mark, state.start, now)
     evidence, witness = _opened(host, noted), None
     if state.power in _LIVE:
         try:
-            evidence = _evidence(hypervisor, host, workspace, evidence, noted.holds, word)
-            witness = _witness(hypervisor, workspace)
+            evidence = _evidence(senses, host, workspace, evidence, _holds(noted, now), word)
+            witness = _witness(senses, workspace)
         except Unreachable as err:  # nothing may be decided on half a look
             state, trouble = PowerState(Power.UNKNOWN), str(err)
     facts = Facts(
@@ -97,7 +164,7 @@ def look(
         start=state.start,
         stopped_by=state.stopped_by,
         mark=Mark(witness.run.token, witness.start_id, witness.by != by) if witness else None,
-        image_ok=_image_ok(hypervisor, workspace) if state.power is Power.SAVED else None,
+        image_ok=_image_ok(senses, workspace) if state.power is Power.SAVED else None,
         evidence=evidence,
         guest=word.guest if state.power is Power.RUNNING else None,
         boot_id_before_rest=word.boot_id_before_rest,
@@ -109,7 +176,7 @@ def look(
         memory=workspace.memory,
         last_window=noted.last_window,
         had=noted.had,
-        paused=noted.paused,
+        paused=noted.paused_until is not None and now.wall < noted.paused_until,
         workspace=workspace.uuid,
     )
     return Look(facts, witness if witness and witness.by == by else None, trouble)
@@ -121,28 +188,27 @@ def mark_text(run: WakeRun, start_id: str, by: str) -> str:
     return json.dumps({"by": by, "start": start_id, "run": dump_run(run)})
 
 
+def _holds(noted: Noted, now: Now) -> tuple[str, ...]:
+    return tuple(hold.reason for hold in noted.holds if hold.until > now.wall)
+
+
 def _agreed(noted: Noted, now: Now) -> bool:
     mark = noted.restart_mark
     return mark is not None and is_agreed(about(noted.prompt, mark), now)
 
 
-def _state(hypervisor: Hypervisor, workspace: Workspace) -> tuple[PowerState, str | None]:
+def _state(senses: Senses, workspace: Workspace) -> tuple[PowerState, str | None]:
     try:
-        return hypervisor.state(workspace.vm), None
+        return senses.state(workspace.vm), None
     except HypervisorError as err:
         log.debug("state of '%s': %s", workspace.name, err)
         return PowerState(Power.UNKNOWN), str(err)
 
 
-def _witness(hypervisor: Hypervisor, workspace: Workspace) -> Witness | None:
-    if not isinstance(hypervisor, MarksStart):
-        return None
+def _witness(senses: Senses, workspace: Workspace) -> Witness | None:
     try:
-        text = hypervisor.marked(workspace.vm)
-        if text is None:
-            return None
-        said = json.loads(text)
-        return Witness(load_run(said["run"]), str(said["start"]), str(said["by"]))
+        text = senses.marks.marked(workspace.vm) if senses.marks else None
+        return _said_by_mark(text) if text is not None else None
     except Unreachable:
         raise
     except (HypervisorError, RecordError, ValueError, KeyError, TypeError) as err:
@@ -151,11 +217,16 @@ def _witness(hypervisor: Hypervisor, workspace: Workspace) -> Witness | None:
         return None
 
 
-def _image_ok(hypervisor: Hypervisor, workspace: Workspace) -> bool | None:
-    if not isinstance(hypervisor, ReadsSavedImage):
-        return None
+@lru_cache(maxsize=16)
+def _said_by_mark(text: str) -> Witness:
+    """Remembered by its text, as it is read at each pass."""
+    said = json.loads(text)
+    return Witness(load_run(said["run"]), str(said["start"]), str(said["by"]))
+
+
+def _image_ok(senses: Senses, workspace: Workspace) -> bool | None:
     try:
-        return hypervisor.saved_image_ok(workspace.vm)
+        return senses.images.saved_image_ok(workspace.vm) if senses.images else None
     except HypervisorError as err:
         log.debug("saved image of '%s': %s", workspace.name, err)
         return None
@@ -171,29 +242,28 @@ def _opened(host: Host, noted: Noted) -> Evidence:
 
 
 def _evidence(
-    hypervisor: Hypervisor,
+    senses: Senses,
     host: Host,
     workspace: Workspace,
     opened: Evidence,
-    holds: Sequence[str],
+    holds: tuple[str, ...],
     word: Word,
 ) -> Evidence:
     """Raises Unreachable."""
     return replace(
         opened,
-        holds=tuple(holds),
-        rdp=_rdp(hypervisor, host, workspace),
-        viewers=_viewers(hypervisor, workspace),
+        holds=holds,
+        rdp=_rdp(senses, host, workspace),
+        viewers=_viewers(senses, workspace),
         reporter=word.reporter,
         sessions=word.sessions,
     )
 
 
-def _viewers(hypervisor: Hypervisor, workspace: Workspace) -> frozenset[str]:
-    if not isinstance(hypervisor, TellsViewers):
-        return frozenset()
+def _viewers(senses: Senses, workspace: Workspace) -> frozenset[str]:
     try:
-        return hypervisor.viewers(workspace.vm) or frozenset()
+        there = senses.viewers.viewers(workspace.vm) if senses.viewers else None
+        return there or frozenset()
     except Unreachable:
         raise
     except HypervisorError as err:
@@ -201,12 +271,12 @@ def _viewers(hypervisor: Hypervisor, workspace: Workspace) -> frozenset[str]:
         return frozenset()
 
 
-def _rdp(hypervisor: Hypervisor, host: Host, workspace: Workspace) -> tuple[str, ...]:
+def _rdp(senses: Senses, host: Host, workspace: Workspace) -> tuple[str, ...]:
     peers = host.rdp_peers()
-    if not peers or not isinstance(hypervisor, TellsAddresses):
+    if not peers or senses.addresses is None:
         return ()
     try:
-        return tuple(sorted(peers & hypervisor.addresses(workspace.vm)))
+        return tuple(sorted(peers & senses.addresses.addresses(workspace.vm)))
     except Unreachable:
         raise
     except HypervisorError as err:

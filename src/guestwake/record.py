@@ -11,9 +11,10 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from enum import Enum
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 # Each where it is read: `status` reads marks and prompts, and must not wait for the run's policy.
@@ -29,8 +30,10 @@ class RecordError(ValueError):
     """Text that is no record of ours."""
 
 
+@lru_cache(maxsize=64)
 def dump_run(run: WakeRun) -> str:
-    return json.dumps(_plain(run), separators=(",", ":"), sort_keys=True)
+    """Remembered by the run: most passes save what is saved already."""
+    return _text(run)
 
 
 @lru_cache(maxsize=256)
@@ -43,7 +46,7 @@ def load_run(text: str) -> WakeRun:
     from guestwake.policy.run import WakeRun
 
     try:
-        run = _typed(WakeRun, json.loads(text))
+        run = _reader(WakeRun)(json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
         raise RecordError(f"not the record of a wake run: {err}") from err
     if not isinstance(run, WakeRun) or not run.chain:
@@ -52,7 +55,7 @@ def load_run(text: str) -> WakeRun:
 
 
 def dump_restart_mark(mark: RestartMark) -> str:
-    return json.dumps(_plain(mark), separators=(",", ":"), sort_keys=True)
+    return _text(mark)
 
 
 @lru_cache(maxsize=256)
@@ -64,7 +67,7 @@ def load_restart_mark(text: str) -> RestartMark:
 
 
 def dump_prompt(prompt: Prompt) -> str:
-    return json.dumps(_plain(prompt), separators=(",", ":"), sort_keys=True)
+    return _text(prompt)
 
 
 @lru_cache(maxsize=256)
@@ -77,7 +80,7 @@ def load_prompt(text: str) -> Prompt:
 
 def _loaded(kind: type[_Kind], text: str, what: str) -> _Kind:
     try:
-        value = _typed(kind, json.loads(text))
+        value = _reader(typing.cast(Any, kind))(json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
         raise RecordError(f"not {what}: {err}") from err
     if not isinstance(value, kind):
@@ -86,22 +89,21 @@ def _loaded(kind: type[_Kind], text: str, what: str) -> _Kind:
 
 
 def _plain(value: object) -> Any:
+    """Of what JSON has no word for; texts, numbers and tuples it has, enums of them too."""
     match value:
-        case Enum():
-            return value.value
         case datetime() | date():
             return value.isoformat()
         case timedelta():
             return value.total_seconds()
         case frozenset():
             return sorted(value)
-        case tuple():
-            return [_plain(each) for each in value]
         case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            fields = dataclasses.fields(value)
-            return {field.name: _plain(getattr(value, field.name)) for field in fields}
+            return {name: getattr(value, name) for name in value.__dataclass_fields__}
         case _:
-            return value
+            raise TypeError(f"{value!r} has no place in a record")
+
+
+_text = json.JSONEncoder(separators=(",", ":"), sort_keys=True, default=_plain).encode
 
 
 def _aware(instant: datetime) -> datetime:
@@ -110,35 +112,46 @@ def _aware(instant: datetime) -> datetime:
     return instant
 
 
+_Read = Callable[[Any], Any]
+
+
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
-
-
-def _typed(kind: Any, value: Any) -> Any:
+def _reader(kind: Any) -> _Read:
+    """What makes one of that type of plain values, or raises what `load_run` expects."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
-        (present,) = (each for each in arguments if each is not types.NoneType)
-        return None if value is None else _typed(present, value)
-    if origin is tuple:
-        return tuple(_typed(arguments[0], each) for each in value)
-    if origin is frozenset:
-        return frozenset(_typed(arguments[0], each) for each in value)
+        (present,) = (_reader(each) for each in arguments if each is not types.NoneType)
+        return lambda value: None if value is None else present(value)
+    if origin in (tuple, frozenset):
+        made, one = origin, _reader(arguments[0])
+        return lambda value: made(map(one, value))
     if dataclasses.is_dataclass(kind):
-        made: Any = kind
-        hints = _hints(made)
-        known = {name: each for name, each in value.items() if name in hints}
-        return made(**{name: _typed(hints[name], each) for name, each in known.items()})
-    if kind is timedelta:
-        return timedelta(seconds=value)
-    if kind is datetime:
-        return _aware(datetime.fromisoformat(value))
-    if kind is date:
-        return date.fromisoformat(value)
+        return _reader_of_fields(kind)
+    if kind in _READ:
+        return _READ[kind]
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(value)
-    if kind is float:
-        return float(value)
+        return kind
+    return partial(_exactly, kind)
+
+
+def _reader_of_fields(kind: Any) -> _Read:
+    read = {name: _reader(hint) for name, hint in typing.get_type_hints(kind).items()}
+
+    def reader(value: Any) -> Any:
+        return kind(**{name: read[name](each) for name, each in value.items() if name in read})
+
+    return reader
+
+
+def _exactly(kind: type, value: object) -> object:
     if type(value) is not kind:
         raise TypeError(f"{value!r} is no {kind.__name__}")
     return value
+
+
+_READ: dict[Any, _Read] = {
+    timedelta: lambda seconds: timedelta(seconds=seconds),
+    datetime: lambda text: _aware(datetime.fromisoformat(text)),
+    date: date.fromisoformat,
+    float: float,
+}

@@ -26,7 +26,6 @@ from guestwake.hypervisors.api import (
     AsksGuestAgent,
     Hypervisor,
     HypervisorError,
-    MarksStart,
     OpensChannel,
     SetsGuestClock,
     TellsChanges,
@@ -34,7 +33,7 @@ from guestwake.hypervisors.api import (
 from guestwake.journal import Journal, Said
 from guestwake.journal_file import JournalDamaged, JournalError
 from guestwake.locks import is_held
-from guestwake.look import Look, Noted, look, mark_text
+from guestwake.look import Look, Noted, Notes, Rivals, Senses, look, mark_text
 from guestwake.policy import close
 from guestwake.policy.admission import Other
 from guestwake.policy.adopt import adopted, is_behind
@@ -58,7 +57,6 @@ AGENT_WAITS = 20.0
 AGENT_ASKED_EACH = 60.0
 
 HEARS_AGAIN = 0.5  # seconds
-_DATES_MATTER = timedelta(days=31)  # a step of the clock, or of the zone, is less
 
 _WINDOW_OPEN = (Phase.WATCHING, Phase.HOLDING, Phase.RESTARTING)
 _WAKES = (Verb.START, Verb.RESUME, Verb.WAKE_UP, Verb.RESTART)
@@ -144,6 +142,8 @@ class UpdateManager:
         self._office = office
         self._run: WakeRun | None = None
         self._acted = _Acted()
+        self._senses = Senses(world.hypervisor)
+        self._notes = Notes(world.journal, workspace.uuid)
         self._known = Noted()  # as it could be read last
         self._user_logged_on: bool | None = None  # as could be told last; None: never
         self._unkept: Said | None = None  # by the guest, and the journal could not take it
@@ -290,7 +290,7 @@ class UpdateManager:
     def _look(self) -> Look:
         now = self._world.clock.now()
         seen = look(
-            self._world.hypervisor,
+            self._senses,
             self._world.host,
             self._workspace,
             noted=self._noted(),
@@ -305,38 +305,11 @@ class UpdateManager:
 
     def _noted(self) -> Noted:
         """Who uses it is not forgotten where the journal fails meanwhile."""
-        journal, workspace = self._world.journal, self._workspace.uuid
-        now = self._world.clock.now().wall
         try:
-            paused_until = journal.paused_until(workspace)
-            self._known = Noted(
-                holds=tuple(hold.reason for hold in journal.holds(workspace, now)),
-                opened=tuple(journal.opened(workspace)),
-                published=journal.has_published(workspace),
-                last_window=journal.last_window(workspace),
-                owed_off=journal.owed_off(workspace),
-                had=journal.had(workspace, now.date() - _DATES_MATTER),
-                paused=paused_until is not None and now < paused_until,
-                said=journal.said(workspace),
-                restart_mark=journal.restart_mark(workspace),
-                prompt=journal.prompt(workspace),
-            )
+            self._known = self._notes.noted(self._world.clock.now())
         except JournalError as err:
             log.warning("journal: %s; it is as it was last", err)
-        return replace(self._known, said=self._unkept or self._known.said)
-
-    def _facts(self, seen: Look, others: tuple[Other, ...]) -> Facts:
-        return replace(
-            seen.facts,
-            mark=seen.facts.mark or self._acted.mark,
-            done=self._acted.done,
-            started=self._acted.started,
-            trouble=self._acted.trouble,
-            told=self._acted.told,
-            told_to_stop=self._office.told_to_stop(),
-            removed=self._office.removing(),
-            others=others,
-        )
+        return replace(self._known, said=self._unkept) if self._unkept else self._known
 
     # decide and save
 
@@ -364,8 +337,7 @@ class UpdateManager:
         try:
             self._office.renew_journal()
             with self._world.journal.turn():
-                rivals = self._world.journal.has_others(self._workspace.uuid)
-                step = self._weigh(seen, occasion, self._others(), now, rivals=rivals)
+                step = self._weigh(seen, occasion, self._notes.rivals(), now)
                 self._world.journal.save(
                     self._workspace.uuid, step.run, memory=self._workspace.memory
                 )
@@ -373,7 +345,7 @@ class UpdateManager:
                 self._let_open(step, seen)
         except JournalError as err:
             log.error("'%s' cannot be recorded: %s", self._workspace.name, err)
-            step, recorded = self._weigh(seen, occasion, (), now), False
+            step, recorded = self._weigh(seen, occasion, Rivals(), now), False
         self._run = step.run
         self._office.progress(step, now)
         return step, recorded
@@ -401,23 +373,10 @@ class UpdateManager:
         if any(row.ready != ready for row in self._known.opened):
             self._world.journal.ready_to_open(self._workspace.uuid, ready=ready)
 
-    def _weigh(
-        self,
-        seen: Look,
-        occasion: Occasion | None,
-        others: tuple[Other, ...],
-        now: Now,
-        *,
-        rivals: bool = False,
-    ) -> Step:
-        facts, settings = self._facts(seen, others), self._office.settings()
-        began = self._run or occasion
+    def _weigh(self, seen: Look, occasion: Occasion | None, rivals: Rivals, now: Now) -> Step:
+        began, settings = self._run or occasion, self._office.settings()
         assert began is not None
-        limits, is_there = settings.limits, self._is_user_there(began.kind, settings.limits)
-        can_hold = self._known.published and limits.logon_start_enabled
-        facts = replace(
-            facts, rivals=rivals, user_logged_on=is_there, fast_start_holds=is_there and can_hold
-        )
+        facts = self._facts(seen, began.kind, settings.limits, rivals)
         if self._run is not None:
             return next_step(self._run, facts, settings.limits, settings.schedule, now)
         assert occasion is not None
@@ -431,22 +390,38 @@ class UpdateManager:
             now,
         )
 
-    def _others(self) -> tuple[Other, ...]:
-        journal, locks = self._world.journal, self._world.locks
+    def _facts(self, seen: Look, kind: Kind, limits: Limits, rivals: Rivals) -> Facts:
+        """What was seen, with what this process alone knows."""
+        is_there = self._is_user_there(kind, limits)
+        return replace(
+            seen.facts,
+            mark=seen.facts.mark or self._acted.mark,
+            done=self._acted.done,
+            started=self._acted.started,
+            trouble=self._acted.trouble,
+            told=self._acted.told,
+            told_to_stop=self._office.told_to_stop(),
+            removed=self._office.removing(),
+            user_logged_on=is_there,
+            fast_start_holds=is_there and self._known.published and limits.logon_start_enabled,
+            rivals=rivals.ever,
+            others=self._others(rivals),
+        )
+
+    def _others(self, rivals: Rivals) -> tuple[Other, ...]:
         return tuple(
             Other(
                 workspace=other.workspace,
-                alive=is_held(lock_of(locks, other.workspace)),
+                alive=is_held(lock_of(self._world.locks, other.workspace)),
                 waiting=waits_for(other.run),
                 slot=slot_since(other.run),
                 woke=other.run.woke,
                 awake=other.run.phase in _AWAKE,
                 memory=other.memory,
                 image=other.memory,
-                last_window=journal.last_window(other.workspace),
+                last_window=last_window,
             )
-            for other in journal.open_runs()
-            if other.workspace != self._workspace.uuid
+            for other, last_window in rivals.runs
         )
 
     def _tell_events(self, before: WakeRun | None, step: Step, seen: Look, now: Now) -> None:
@@ -475,8 +450,10 @@ class UpdateManager:
     # act
 
     def _act(self, step: Step, seen: Look, *, recorded: bool) -> None:
-        told = self._acted.told if step.run.woke is not None else None
-        self._acted = replace(self._acted, done=None, trouble=None, told=told)
+        acted = self._acted
+        if acted.done or acted.trouble or (acted.told is not None and step.run.woke is None):
+            told = acted.told if step.run.woke is not None else None
+            self._acted = replace(acted, done=None, trouble=None, told=told)
         if step.verb is None:
             if step.mark and seen.facts.start:
                 self._mark(step.run, seen.facts.start.id)
@@ -534,19 +511,19 @@ class UpdateManager:
 
     def _mark(self, run: WakeRun, start_id: str) -> None:
         self._acted = replace(self._acted, mark=Mark(run.token, start_id))
-        if not isinstance(self._world.hypervisor, MarksStart):
+        if self._senses.marks is None:
             return
         try:
             text = mark_text(run, start_id, self._world.by)
-            self._world.hypervisor.mark(self._workspace.vm, text)
+            self._senses.marks.mark(self._workspace.vm, text)
         except HypervisorError as err:
             log.warning("mark on '%s': %s; going by the journal alone", self._workspace.name, err)
 
     def _unmark(self) -> None:
-        if not isinstance(self._world.hypervisor, MarksStart):
+        if self._senses.marks is None:
             return
         try:
-            self._world.hypervisor.unmark(self._workspace.vm)
+            self._senses.marks.unmark(self._workspace.vm)
         except HypervisorError as err:
             log.debug("unmark of '%s': %s", self._workspace.name, err)
 

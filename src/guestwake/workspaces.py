@@ -50,6 +50,7 @@ class UnknownWorkspace(WorkspaceError):
 class Workspaces:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._read_last: tuple[object, bool] = (None, False)  # of `is_removing`: as of, its answer
 
     def all(self) -> list[Workspace]:
         """By name. A file that cannot be read raises WorkspaceError that names it."""
@@ -76,11 +77,17 @@ class Workspaces:
         raise damaged[0] if damaged else UnknownWorkspace(_unknown(name_or_uuid, known))
 
     def is_removing(self, workspace: Workspace) -> bool:
-        """Whether it is being taken off, or its file is gone."""
+        """Whether it is being taken off, or its file is gone. Asked at each pass, so the file is
+        read again only where it is another one: its two answers differ in their length too."""
+        path, last = self._path(workspace.uuid), self._read_last
         try:
-            return self._read(self._path(workspace.uuid)).removing
-        except WorkspaceError:
-            return not self._path(workspace.uuid).exists()
+            file = os.stat(path)
+            as_of = path, file.st_ino, file.st_mtime_ns, file.st_size
+            if as_of != last[0]:
+                self._read_last = last = as_of, self._read(path).removing
+            return last[1]
+        except (OSError, WorkspaceError):
+            return not path.exists()
 
     def write(self, workspace: Workspace) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import resource
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -263,3 +263,33 @@ def test_several_that_begin_after_an_upgrade(tmp_path: Path, path: Path) -> None
 
 def _opened_and_closed(path: Path) -> None:
     Journal(path).close()
+
+
+def test_an_edition_is_another_one_whoever_has_written(journal: Journal, path: Path) -> None:
+    editions = [journal.edition()]
+
+    def is_another_one() -> bool:
+        editions.append(journal.edition())
+        return editions[-1] not in editions[:-1]
+
+    journal.hold("vm", ENDS, "a talk")
+    assert is_another_one()
+    with closing(Journal(path)) as other:
+        other.hold("another", ENDS, "a talk")
+        assert is_another_one()
+    with suppress(ZeroDivisionError), journal.turn():
+        journal.release("vm")
+        assert is_another_one()
+        raise ZeroDivisionError
+    assert is_another_one()
+
+
+def test_an_edition_is_the_same_where_nothing_was_written(journal: Journal, path: Path) -> None:
+    journal.save("vm", RUN, memory=512)
+    edition = journal.edition()
+    with journal.turn():
+        journal.save("vm", replace(RUN), memory=512)
+        journal.unstand("vm")
+    with closing(Journal(path)) as other, other.turn():
+        other.save("vm", RUN, memory=512)
+    assert journal.edition() == edition

@@ -35,7 +35,9 @@ def wait(run: WakeRun, why: Why, now: Now, pause: timedelta = LOOK_AGAIN) -> Ste
     left = run.ends.left(now)
     if timedelta(0) < left < pause:
         pause = left
-    return Step(replace(run, why=why), why, look_again_at=now.after(pause))
+    if run.why is not why:
+        run = replace(run, why=why)
+    return Step(run, why, look_again_at=now.after(pause))
 
 
 def unsettled(run: WakeRun, facts: Facts, now: Now, why: Why | None = None) -> Step:
@@ -165,8 +167,9 @@ def noticing(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> WakeRun:
     if is_ours(run, facts, now):
         using = users(run, facts, limits, now)
         names = tuple(f"{use.by}: {use.who}" for use in using[:USERS_NAMED_MAX])
-        waits_only = len(using) == len(facts.evidence.openings)
-        run = replace(run, used=run.used or not waits_only, users=names)
+        used = run.used or len(using) > len(facts.evidence.openings)  # more than who only waits
+        if (used, names) != (run.used, run.users):
+            run = replace(run, used=used, users=names)
     if run.prior is Prior.OFF and not run.kept_memory and _hibernated_itself(facts):
         run = replace(run, prior=Prior.SAVED, kept_memory=True)
     return run

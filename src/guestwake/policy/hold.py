@@ -91,8 +91,10 @@ def lent(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: No
     if facts.told_to_stop:
         return replace(wait(run, Why.LENT, now), leave=True)
     if stays:
-        return _tell(wait(replace(run, idle=None), _why_lent(run, facts), now), now)
-    run = replace(run, idle=run.idle or now.after(timedelta(0)))
+        in_use = replace(run, idle=None) if run.idle else run
+        return _tell(wait(in_use, _why_lent(run, facts), now), now)
+    if run.idle is None:
+        run = replace(run, idle=now.after(timedelta(0)))
     assert run.idle is not None
     left = close.settles(run) + run.idle.left(now)
     if left > timedelta(0):
@@ -284,7 +286,7 @@ def _hold(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     elif awake <= VIEWER_COUNTS_AFTER:
         pause = min(pause, VIEWER_COUNTS_AFTER - awake + timedelta(milliseconds=1))
     why = _why_it_holds(run, facts, limits, awake)
-    step = wait(replace(run, nudged=run.nudged or nudge), why, now, pause)
+    step = wait(replace(run, nudged=True) if nudge else run, why, now, pause)
     return replace(step, tell=not run.told, nudge=nudge)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from guestwake.policy.limits import Limits
@@ -144,6 +145,7 @@ def _opens_after(day: date, schedule: Schedule) -> datetime:
     return begin
 
 
+@lru_cache(maxsize=256)
 def _reached(reading: datetime, zone: ZoneInfo) -> datetime:
     """The first instant at which the local clock shows `reading` or, over a gap, later."""
     first, second = (
