@@ -141,6 +141,7 @@ class Journal(ApplicationRows):
         """That one, which is not to be used any more."""
         self.close()
         self._db, self._file, self.damage = other._db, other._file, other.damage
+        self._turned += 1
 
     # open runs
 

@@ -21,7 +21,7 @@ class Rows:
     def __init__(self, path: Path, *, readonly: bool = False, blank: bool = False) -> None:
         self.path = path
         self.damage: JournalDamaged | None = None
-        self._undone = 0
+        self._turned = 0  # how often what was read may have become untrue without a write
         with translated(path):
             self._db = connect_blank(path) if blank else connect(path, readonly=readonly)
 
@@ -36,7 +36,7 @@ class Rows:
             yield
             self._do("COMMIT")
         except BaseException:
-            self._undone += 1
+            self._turned += 1
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
@@ -45,7 +45,7 @@ class Rows:
         """While it is the same nobody has written anything, here or by another connection: what
         was read need not be read again."""
         row = self._one("PRAGMA data_version")
-        return row[0] if row else 0, self._db.total_changes, self._undone
+        return row[0] if row else 0, self._db.total_changes, self._turned
 
     # for those who inherit
 

@@ -158,11 +158,11 @@ class WatchedJournal(Journal):
         super().__init__(path, readonly=readonly, blank=blank)
         self._db.execute("PRAGMA busy_timeout = 0")
         self._read_only = False
+        self._reached = Reached()  # in a transaction that may yet come to nothing
 
     def become(self, other: Journal) -> None:
         super().become(other)
         self._read_only = False
-        self._reached = Reached()  # in a transaction that may yet come to nothing
 
     @contextmanager
     def turn(self) -> Iterator[None]:

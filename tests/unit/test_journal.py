@@ -282,6 +282,8 @@ def test_an_edition_is_another_one_whoever_has_written(journal: Journal, path: P
         assert is_another_one()
         raise ZeroDivisionError
     assert is_another_one()
+    journal.become(Journal(path))
+    assert is_another_one()
 
 
 def test_an_edition_is_the_same_where_nothing_was_written(journal: Journal, path: Path) -> None:
