@@ -182,6 +182,39 @@ def host_of(lab: Lab, root: Path) -> Iterator[Host]:
 
 
 @contextmanager
+def served(host: Host, bus: str | None = None) -> Iterator[Manager]:
+    """By `guestwake serve`, which keeps the time itself. `bus`: the address of what is to be the
+    system's; None: it uses none."""
+    said = host.root / "serve.said"
+    options = [] if bus else ["--no-bus"]
+    with said.open("a") as file:
+        process = subprocess.Popen(
+            [GUESTWAKE, "--root", str(host.root), "serve", *options],
+            env={
+                **os.environ,
+                **host.lab.environment,
+                **({"DBUS_SYSTEM_BUS_ADDRESS": bus} if bus else {}),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            text=True,
+        )
+    service = Manager(process, said)
+    host.managers.append(service)
+    yield service
+    process.send_signal(signal.SIGTERM)
+    service.ends()
+
+
+def manager_of(host: Host, guest: Guest) -> int | None:
+    """Whose run it is."""
+    lock = host.root / "run/guestwake/locks" / f"{guest.uuid}.lock"
+    pid = int(lock.read_text() or 0) if lock.exists() else 0
+    return pid if pid and os.path.exists(f"/proc/{pid}") else None
+
+
+@contextmanager
 def diary_of(guest: Guest) -> Iterator[Callable[[], list[str]]]:
     """What libvirt tells of its life meanwhile, such as `Started Restored`."""
     path = guest.lab.folder / f"{guest.name}.diary"

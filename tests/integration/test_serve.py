@@ -4,40 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from stories import GUESTWAKE, Host, Manager, diary_of, starts_and_stops, until
+from stories import Host, diary_of, manager_of, served, starts_and_stops, until
 
-from lab.guests import Guest, Lab
-
-
-@contextmanager
-def served(host: Host) -> Iterator[Manager]:
-    said = host.root / "serve.said"
-    with said.open("a") as file:
-        process = subprocess.Popen(
-            [GUESTWAKE, "--root", str(host.root), "serve", "--no-bus"],
-            env={**os.environ, **host.lab.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            text=True,
-        )
-    service = Manager(process, said)
-    host.managers.append(service)
-    yield service
-    process.send_signal(signal.SIGTERM)
-    service.ends()
-
-
-def manager_of(host: Host, guest: Guest) -> int | None:
-    """Whose run it is."""
-    lock = host.root / "run/guestwake/locks" / f"{guest.uuid}.lock"
-    pid = int(lock.read_text() or 0) if lock.exists() else 0
-    return pid if pid and os.path.exists(f"/proc/{pid}") else None
+from lab.guests import Lab
 
 
 def opens_now(host: Host) -> None:

@@ -266,10 +266,16 @@ def dbus_world() -> Iterator[DbusWorld]:
     with tempfile.TemporaryDirectory(prefix="guestwake-bus-") as made, ExitStack() as cleanup:
         folder = Path(made)
         folder.chmod(0o755)
-        policy = HOST_FILES / f"dbus-1/system.d/{SERVICE}.conf"
-        config = folder / "bus.conf"
-        config.write_text(
-            CONFIG.format(folder=folder, me=ME, polkit=POLKIT, service=SERVICE, policy=policy)
-        )
-        _, address = cleanup.enter_context(bus_daemon(config))
-        yield DbusWorld(folder, address, cleanup)
+        yield DbusWorld(folder, cleanup.enter_context(system_bus(folder)), cleanup)
+
+
+@contextmanager
+def system_bus(folder: Path) -> Iterator[str]:
+    """The address of a bus in `folder`, with our own policy."""
+    policy = HOST_FILES / f"dbus-1/system.d/{SERVICE}.conf"
+    config = folder / "bus.conf"
+    config.write_text(
+        CONFIG.format(folder=folder, me=ME, polkit=POLKIT, service=SERVICE, policy=policy)
+    )
+    with bus_daemon(config) as (_, address):
+        yield address
