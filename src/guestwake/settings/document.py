@@ -85,17 +85,48 @@ guest_update_duration = 0
 Numbers are written without quotes. A switch is `0` or `1`, or `false` or `true`. Words count in any
 case. A time of day is text (`"7:05"` is as good as `"07:05"`) or TOML's own `07:05:00`.
 
+## In Windows' registry
+
+On Windows settings are in the registry instead, where MED-V had them. Each layer is one key with all
+below it:
+
+| layer | key | written by |
+|---|---|---|
+| machine policy | `HKLM\\SOFTWARE\\Policies\\Microsoft\\MEDV\\v2` | Group Policy, an administrator |
+| user policy | `HKCU\\SOFTWARE\\Policies\\Microsoft\\MEDV\\v2` | Group Policy, an administrator |
+| machine | `HKLM\\SOFTWARE\\Microsoft\\MEDV\\v2` | an administrator |
+| user | `HKCU\\SOFTWARE\\Microsoft\\MEDV\\v2` | the owner of the workspace |
+
+General values stand in the keys `VM`, `UserExperience` and `Diagnostics` there, under the names and
+with the types that the list below gives. Those of one workspace stand in a subkey of these with the
+name or the UUID of its VM. All names count in any case; it is the 64-bit view that is read.
+
+```
+reg add HKLM\\SOFTWARE\\Microsoft\\MEDV\\v2\\VM /v GuestUpdateTime /t REG_SZ /d 03:30
+reg add HKLM\\SOFTWARE\\Microsoft\\MEDV\\v2\\VM /v GuestUpdateDuration /t REG_DWORD /d 120
+reg add HKLM\\SOFTWARE\\Microsoft\\MEDV\\v2\\VM\\web01 /v GuestUpdateDuration /t REG_DWORD /d 0
+```
+
+`guestwake settings set` and `clear` write there too: an administrator's the machine's values (or with
+`--policy` the policy's), anybody else's their own. A REG_MULTI_SZ has one day a line, or `all`. What a
+user has set counts also while they are not logged on, as it was last seen. The Group Policy template is
+`packaging/windows/policy` ([windows.md](windows.md#group-policy)).
+
 ## When something is wrong
 
 A value of the wrong type, out of range, or under an unknown name changes nothing in silence: it is
-reported with its file and line.
+reported with its file and line, or with its key and name in the registry.
 
 - In the **machine policy** the last good value of that layer holds, else the default; never the
   value of a lower layer. Where a whole file cannot be read, all that it last said holds. The
   last good values are kept in `policy-last-good.json` in the state folder. What is taken out of
   the policy is gone.
-- In the **other layers** a bad value counts as if it were not there, and so does a whole file that
-  cannot be read.
+- In the **other layers** a bad value counts as if it were not there, and so does a whole file, or
+  key, that cannot be read.
+
+In the registry a value of another type than the table's is bad, as is text that goes on after a NUL. A
+key cannot be read as a whole when this process may not read it, when it is a link, or when with it the
+keys of its layer hold more than the files of one may.
 
 A file cannot be read as a whole when
 
@@ -111,8 +142,7 @@ A file cannot be read as a whole when
 ## All settings
 
 The name in files is given; in the registry, on the command line and in `guestwake settings show`
-the other spelling. The registry's values lie under `HKLM\\SOFTWARE\\Microsoft\\MEDV\\v2\\` and the
-key named here.
+the other spelling.
 
 EarlyFinish, MinAwake, RestartInWindow, MaxExtension and GuestUseLimit need a guest that reports
 ([guest.md](guest.md)).
