@@ -6,14 +6,19 @@ brings an older file up to date, and a newer one is refused.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
+
+if sys.platform == "win32":
+    from guestwake import locks_windows
+else:
+    import fcntl
 
 _APPLICATION_ID = 0x47575731  # "GWW1"
 _LOCKED_FOR = 10.0  # seconds to wait for another writer; each holds the file for milliseconds
@@ -117,6 +122,10 @@ def were_set_aside(path: Path) -> list[Path]:
 def alone(folder: Path) -> Iterator[None]:
     """Of several processes that find the same damage one is at it; the others wait, and find it
     mended."""
+    if sys.platform == "win32":
+        with locks_windows.alone(folder / "mending.lock"):
+            yield
+        return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

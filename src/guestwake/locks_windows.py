@@ -45,6 +45,17 @@ def taken(path: Path) -> Iterator[bool]:
         handle.Close()
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """As `taken`, but waits for whoever is there before."""
+    while True:
+        with taken(path) as ours:
+            if ours:
+                yield
+                return
+        time.sleep(_BETWEEN)
+
+
 def is_held(path: Path) -> bool:
     try:
         handle = _open(path, win32con.GENERIC_READ, win32con.FILE_SHARE_READ)
