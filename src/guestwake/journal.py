@@ -8,6 +8,7 @@ is opened, checked and set aside is in `journal_file.py`.
 from __future__ import annotations
 
 import json
+from binascii import crc32
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -157,13 +158,13 @@ class Journal(ApplicationRows):
 
     def open_runs(self) -> list[OpenRun]:
         """All of them; a record that cannot be understood is its own workspace's trouble."""
-        from guestwake.record import RecordError, load_run
+        from guestwake.record import load_run
 
         found = []
         for workspace, text, memory in self._all("SELECT workspace, run, memory FROM run"):
             try:
-                found.append(OpenRun(workspace, load_run(text), memory))
-            except RecordError:
+                found.append(OpenRun(workspace, load_run(_unsealed(text)), memory))
+            except (ValueError, AttributeError, TypeError):
                 continue
         return found
 
@@ -174,7 +175,7 @@ class Journal(ApplicationRows):
             "INSERT INTO run VALUES (?, ?, ?) ON CONFLICT (workspace) DO UPDATE"
             " SET run = excluded.run, memory = excluded.memory WHERE run <> excluded.run",
             workspace,
-            dump_run(run),
+            _sealed(dump_run(run)),
             memory,
         )
 
@@ -545,12 +546,27 @@ class Journal(ApplicationRows):
     def _load(self, text: str) -> WakeRun:
         from guestwake.record import load_run
 
-        return self._read(load_run, text)
+        return self._read(load_run, self._read(_unsealed, text))
 
 
 def _file(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
+
+
+def _sealed(record: str) -> str:
+    """One bit changed by a disk could give somebody else's VM to us, or ours to them."""
+    return f"{crc32(record.encode()):08x}{record}"
+
+
+def _unsealed(text: str) -> str:
+    """Raises ValueError. A record of before there were seals has none."""
+    if text.startswith("{"):
+        return text
+    record = text[8:]
+    if text[:8] != f"{crc32(record.encode()):08x}":
+        raise ValueError("the record of a wake run is not as it was written")
+    return record
 
 
 def _length(seconds: float) -> timedelta:
@@ -561,7 +577,7 @@ def _length(seconds: float) -> timedelta:
 
 
 def _glance(text: str) -> Glance:
-    run: dict[str, Any] = json.loads(text)
+    run: dict[str, Any] = json.loads(_unsealed(text))
     dateless = run["kind"] in ("extra", "restart", "use", "fast-start")
     served = run["chain"][dateless:]
     return Glance(

@@ -21,6 +21,7 @@ else:
     import fcntl
 
 _APPLICATION_ID = 0x47575731  # "GWW1"
+_VERSION_MAX = 1000  # far beyond any to come
 _LOCKED_FOR = 10.0  # seconds to wait for another writer; each holds the file for milliseconds
 
 _MIGRATIONS: tuple[str, ...] = (
@@ -113,9 +114,10 @@ def _free_name(name: Path) -> Path:
 
 
 def were_set_aside(path: Path) -> list[Path]:
-    """The journals that lie there under such a name, the latest last."""
+    """The names under which journals lie there, the latest last; of some only the WAL is left."""
     found = path.parent.glob(f"{path.name}.damaged-*")
-    return sorted(each for each in found if not each.name.endswith(("-wal", "-shm")))
+    names = {each.name.removesuffix("-wal").removesuffix("-shm") for each in found}
+    return [path.with_name(name) for name in sorted(names)]
 
 
 @contextmanager
@@ -263,8 +265,10 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _version(db: sqlite3.Connection, path: Path) -> int:
-    """Raises JournalError where it is of a newer Guestwake."""
+    """Raises JournalError where it is of a newer Guestwake, JournalDamaged where of none ever."""
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if not 0 <= version <= _VERSION_MAX:
+        raise JournalDamaged(f"{path}: is of format {version}, which there is not")
     if version > len(_MIGRATIONS):
         raise JournalError(_other_version(path, version))
     return version
@@ -286,7 +290,7 @@ def translated(path: Path) -> Iterator[None]:
         if remedy is None:  # no such table, text that is none: what we ask is always right
             raise JournalDamaged(f"{path}: {err}") from err
         raise JournalError(f"{path}: {err}. {remedy}") from err
-    except sqlite3.DatabaseError as err:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as err:  # it quotes what is in the file
         raise JournalDamaged(f"{path}: {err}") from err
     except OSError as err:
         raise JournalError(f"{path}: {err.strerror}. Is its folder there and yours?") from err

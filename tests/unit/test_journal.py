@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from guestwake.journal_file import _MIGRATIONS, JournalDamaged, JournalError, se
 from guestwake.policy.run import Kind, Phase, Prior, WakeRun, Why
 from guestwake.policy.window import Opening
 from guestwake.policy.words import Deadline
+from guestwake.record import dump_run
 
 OPENS = datetime(2026, 3, 10, 3, tzinfo=UTC)
 ENDS = OPENS + timedelta(hours=4)
@@ -163,6 +165,26 @@ def test_a_record_that_cannot_be_read_is_only_its_own_workspaces_trouble(journal
     with pytest.raises(JournalDamaged):
         journal.run("bad")
     assert [each.workspace for each in journal.open_runs()] == ["vm"]
+
+
+def test_no_bit_of_a_record_can_change_unseen(journal: Journal, path: Path) -> None:
+    """SQLite does not look into values."""
+    journal.save("vm", WOKEN, memory=512)
+    ((text,),) = journal._all("SELECT run FROM run")
+    with journal.turn():
+        for at, bit in product(range(len(text)), range(7)):
+            changed = text[:at] + chr(ord(text[at]) ^ (1 << bit)) + text[at + 1 :]
+            journal._do("UPDATE run SET run = ?", changed)
+            with pytest.raises(JournalDamaged):
+                journal.run("vm")
+            with pytest.raises(JournalDamaged):
+                journal.glance("vm")
+            assert journal.open_runs() == []
+
+
+def test_a_record_of_before_there_were_seals_is_read(journal: Journal) -> None:
+    journal._do("INSERT INTO run VALUES ('vm', ?, 512)", dump_run(WOKEN))
+    assert journal.run("vm") == WOKEN
 
 
 def test_a_file_that_is_no_journal_is_set_aside_whole(path: Path) -> None:

@@ -13,8 +13,8 @@ from guestwake.policy.words import Power
 
 
 def is_behind(run: WakeRun, facts: Facts) -> bool:
-    """Whether the journal's `run` is from before the wake that the mark tells of: it was cut, or
-    an older copy has been put in its place."""
+    """Whether the journal's `run` is from before the wake that the mark tells of: the journal was
+    cut, or an older copy has been put in its place."""
     mark, start = facts.mark, facts.start
     if mark is None or mark.another or start is None or mark.start_id != start.id:
         return False
@@ -22,7 +22,7 @@ def is_behind(run: WakeRun, facts: Facts) -> bool:
         case Phase.WAITING:
             return facts.power is Power.RUNNING and run.parked is None
         case Phase.WAKING:
-            return mark.token != run.token
+            return mark.token != run.token or run.start not in (None, start.id)
         case _:
             return run.start != start.id
 
