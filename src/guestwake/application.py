@@ -30,6 +30,7 @@ from guestwake.hypervisors.api import (
     ChannelIs,
     Hypervisor,
     HypervisorError,
+    OpensChannel,
     VmTraits,
 )
 from guestwake.journal import Journal
@@ -70,6 +71,7 @@ from guestwake.zone import host_zone
 from guestwake_wire import __version__
 
 if TYPE_CHECKING:
+    from guestwake.channels.pairing import Pairings
     from guestwake.channels.reading import ReaderProcess
 
 log = logging.getLogger(__name__)
@@ -363,6 +365,7 @@ class Application:
             ended = manager.run(None)
             if ended is None or ended.over:
                 journal.forget(workspace.uuid)
+                self.unpair(workspace)
                 self.workspaces.forget(workspace)
         return ended
 
@@ -391,6 +394,37 @@ class Application:
             return ChannelNow(now, hypervisor.state(vm).power)
         finally:
             hypervisor.close()
+
+    def pair(self, workspace: Workspace, place: str) -> str:
+        """The token for its guest, which speaks over TCP from then on, to `place` on this host, an
+        address and a port. Raises PairingError, OSError."""
+        from guestwake.channels.pairing import place_of
+
+        return self._pairings().make(workspace.uuid, *place_of(place))
+
+    def unpair(self, workspace: Workspace) -> bool:
+        """Whether it was paired. Its guest is not heard any more."""
+        return self._pairings().remove(workspace.uuid)
+
+    def _pairings(self) -> Pairings:
+        from guestwake.channels.pairing import Pairings
+
+        return Pairings(self.paths.state / "channels")
+
+    def _paired(self, workspace: Workspace) -> OpensChannel | None:
+        """None: its guest speaks through the hypervisor, or not at all."""
+        if not (self.paths.state / "channels").exists():  # most hosts have none
+            return None
+        from guestwake.channels.api import PairingError
+        from guestwake.paired_guest import PairedGuest
+
+        pairings = self._pairings()
+        try:
+            pairing = pairings.find(workspace.uuid)
+        except PairingError as err:  # its window is opened all the same
+            log.warning("'%s': %s", workspace.name, err)
+            return None
+        return PairedGuest(pairings, pairing) if pairing else None
 
     def is_running(self, workspace: Workspace) -> bool:
         return is_held(lock_of(self.locks, workspace.uuid))
@@ -571,6 +605,7 @@ class Application:
             world = World(
                 *(hypervisor, self.host, self.parser, journal, self.clock, self.locks),
                 by=self._signature,
+                opens=self._paired(workspace),
             )
             yield UpdateManager(world, workspace, _Desk(self, workspace, journal, progress))
         finally:

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Protocol
 
 from guestwake.channels.api import (
     CHUNK_BYTES_MAX,
@@ -51,17 +50,20 @@ _STREAM = 0  # one guest, one stream of the reader
 _HELLO = Hello(VERSIONS, f"guestwake {__version__}")
 
 
-class Talks(Hypervisor, OpensChannel, Protocol):
-    """A hypervisor that can open channels."""
-
-
 class Conversation:
-    """`hurry` is called from any thread when there is something to `listen` to."""
+    """`opens`: the way to the guest, mostly the hypervisor's. `hurry` is called from any thread
+    when there is something to `listen` to."""
 
     def __init__(
-        self, hypervisor: Talks, vm: Vm, parser: Parses, hurry: Callable[[], None]
+        self,
+        hypervisor: Hypervisor,
+        opens: OpensChannel,
+        vm: Vm,
+        parser: Parses,
+        hurry: Callable[[], None],
     ) -> None:
-        self._hypervisor, self._vm, self._parser, self._hurry = hypervisor, vm, parser, hurry
+        self._hypervisor, self._opens, self._vm = hypervisor, opens, vm
+        self._parser, self._hurry = parser, hurry
         self._channel: Channel | None = None
         self._start: Start | None = None
         self._not_before = 0.0
@@ -176,7 +178,7 @@ class Conversation:
         if before.power is not Power.RUNNING or before.start is None:
             self._not_before = 0.0
             return False
-        channel = self._hypervisor.open_channel(self._vm, self._hurry)
+        channel = self._opens.open_channel(self._vm, self._hurry)
         try:
             after = self._hypervisor.state(self._vm).start
         except HypervisorError:

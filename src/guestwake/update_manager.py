@@ -96,7 +96,8 @@ class Office(Protocol):
 @dataclass(frozen=True, slots=True)
 class World:
     """The back ends of one workspace. `locks`: the folder of all workspaces' locks. `by`: which
-    Guestwake this is, as it signs what it marks."""
+    Guestwake this is, as it signs what it marks. `opens`: the way to its guest, where it is not the
+    hypervisor's; None: that, if it has one."""
 
     hypervisor: Hypervisor
     host: Host
@@ -105,6 +106,7 @@ class World:
     clock: Clock
     locks: Path
     by: str
+    opens: OpensChannel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +151,12 @@ class UpdateManager:
         self._unkept: Said | None = None  # by the guest, and the journal could not take it
         if isinstance(world.hypervisor, TellsChanges):
             world.hypervisor.on_change(world.clock.hurry)
+        opens = world.opens
+        if opens is None and isinstance(world.hypervisor, OpensChannel):
+            opens = world.hypervisor
         self._talk = (
-            Conversation(world.hypervisor, workspace.vm, world.parser, world.clock.hurry)
-            if isinstance(world.hypervisor, OpensChannel)
+            Conversation(world.hypervisor, opens, workspace.vm, world.parser, world.clock.hurry)
+            if opens is not None
             else None
         )
         self._agent = (

@@ -80,7 +80,7 @@ class Scene:
         )
         self.driver = MemoryHypervisor(self.machine)
         parser = parser or InProcess(lambda: self.elapsed)
-        self.talk = Conversation(self.driver, vm, parser, lambda: None)
+        self.talk = Conversation(self.driver, self.driver, vm, parser, lambda: None)
 
     def now(self) -> Now:
         wall = datetime(2026, 11, 24, tzinfo=UTC) + timedelta(seconds=self.elapsed)

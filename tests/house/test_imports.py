@@ -65,6 +65,7 @@ BUILDER = (
     "guestwake.application",
     "guestwake.applications",
     "guestwake.doctor",
+    "guestwake.paired_guest",
     "guestwake.resident",
     "guestwake.setup",
     "guestwake.wishes",
@@ -98,13 +99,13 @@ ROOMS = (
     *(
         Room(f"guestwake.{name}", ("guestwake", "guestwake_wire"), but_not=EDGES)
         for name in (
-            *("application", "applications", "resident", "wishes", "reports"),
+            *("application", "applications", "paired_guest", "resident", "wishes", "reports"),
             *("doctor", "doctor_hypervisor", "setup"),
         )
     ),
     Room(
         "guestwake.edges.serve",
-        (*EDGES, *BUILDER, *POLICY, *APIS, *KEEPERS, "guestwake.restart_service"),
+        (*EDGES, *BUILDER, *POLICY, *APIS, *SETTINGS, *KEEPERS, "guestwake.restart_service"),
     ),
     Room(
         "guestwake.edges.dbus_bus",
@@ -159,6 +160,7 @@ LIBRARIES = {
         ),
         ("guestwake.*windows*",),
     ),
+    "cryptography": ("guestwake.channels.pairing",),
     "watchdog": ("guestwake.edges.watch",),
     "tabulate": ("guestwake.edges",),
     "shtab": ("guestwake.edges",),

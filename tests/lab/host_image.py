@@ -25,7 +25,7 @@ PACKAGES = (
     "systemd,systemd-sysv,dbus,dbus-user-session,polkitd,libpam-systemd,login,passwd,"
     "libvirt-daemon-system,libvirt-clients,qemu-system-x86,qemu-utils,"
     "python3,python3-libvirt,python3-jeepney,python3-dbus-fast,python3-tabulate,python3-tomlkit,"
-    "python3-watchdog,"
+    "python3-cryptography,python3-watchdog,"
     "pipx,"
     "iproute2,procps,util-linux,tzdata"
 )

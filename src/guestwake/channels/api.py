@@ -60,3 +60,7 @@ class Parses(Protocol):
 
 class ReaderFailed(Exception):
     """The reader process died or did not answer; the next call starts another."""
+
+
+class PairingError(Exception):
+    """A guest cannot be paired, or is not any more: a sentence with its remedy."""

@@ -104,6 +104,8 @@ def _remove(arguments: Namespace, application: Application, live: Live) -> Exit:
 
 def _add_channel(arguments: Namespace, application: Application, live: Live) -> Exit:
     workspace = application.workspaces.find(arguments.workspace)
+    if arguments.tcp:
+        return _pair(workspace, arguments.tcp, application)
     channel = application.add_channel(workspace)
     if channel.now is ChannelIs.AT_NEXT_BOOT:
         say(f"{_name(workspace)} gets the channel {_later(channel)}.")
@@ -113,8 +115,24 @@ def _add_channel(arguments: Namespace, application: Application, live: Live) -> 
     return Exit.DONE
 
 
+def _pair(workspace: Workspace, place: str, application: Application) -> Exit:
+    """The token is all of the output: it holds a secret, and goes into the guest and nowhere
+    else."""
+    token = application.pair(workspace, place)
+    log.warning(
+        "the guest of '%s' is heard at %s from its next run on. In the guest, as administrator: "
+        "guestwake-guest pair, and give it this line, which is shown once:",
+        *(workspace.name, place),
+    )
+    say(token)
+    return Exit.DONE
+
+
 def _remove_channel(arguments: Namespace, application: Application, live: Live) -> Exit:
     workspace = application.workspaces.find(arguments.workspace)
+    if application.unpair(workspace):
+        say(f"The guest of {_name(workspace)} is not heard over TCP any more.")
+        return Exit.DONE
     channel = application.remove_channel(workspace)
     if channel.now is ChannelIs.UNTIL_NEXT_BOOT:
         say(f"{_name(workspace)} loses the channel {_later(channel)}.")

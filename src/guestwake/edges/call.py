@@ -178,6 +178,7 @@ def sentence_of(err: Exception) -> str:
 
 def _code(err: Exception) -> Exit:
     """Imports what is surely there by now: the error came from it."""
+    from guestwake.channels.api import PairingError
     from guestwake.edges.open_window import NotReady, NotShown
     from guestwake.edges.remote import HostRefused
     from guestwake.edges.times import BadTime
@@ -190,7 +191,7 @@ def _code(err: Exception) -> Exit:
     from guestwake.workspaces import WorkspaceError
 
     table: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Exit], ...] = (
-        ((BadTime, UsageError, PathsError, SettingsError), Exit.USAGE),
+        ((BadTime, UsageError, PathsError, SettingsError, PairingError), Exit.USAGE),
         (NotWritten, Exit.SETTINGS),
         (WorkspaceError, Exit.NO_WORKSPACE),
         (AlreadyRunning, Exit.ALREADY_RUNNING),

@@ -211,6 +211,16 @@ def _workspace(parser: argparse.ArgumentParser, *, optional: bool = False) -> No
     )
 
 
+def _add_channel(parser: argparse.ArgumentParser) -> None:
+    _workspace(parser)
+    parser.add_argument(
+        "--tcp",
+        metavar="ADDRESS:PORT",
+        help="pair the guest for the network: an address of this host that it reaches, and a port "
+        "that is free, one for each workspace",
+    )
+
+
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for machines; times in UTC")
 
@@ -483,13 +493,17 @@ COMMANDS = (
         "give its VM the channel of the Guest Update Service",
         "Adds a virtio-serial port, named org.guestwake.update.0, to the definition of the VM, and "
         "to the VM itself where it runs and can be given one. A hibernated VM has it at its next "
-        "boot: its saved image stays as it is. No other device of the VM is touched.",
-        _workspace,
+        "boot: its saved image stays as it is. No other device of the VM is touched. With --tcp "
+        "the guest speaks over the network instead, where its hypervisor has no such port: this "
+        "host listens at the address and port given while the guest is to be heard, and prints a "
+        "token, once, by which guest and host know each other ('guestwake-guest pair').",
+        _add_channel,
     ),
     Command(
         "workspace channel remove",
         "take that channel away again",
-        "Undoes 'workspace channel add': removes the port of that name and nothing else.",
+        "Undoes 'workspace channel add': removes the port of that name and nothing else; of a "
+        "guest that speaks over TCP, the pairing.",
         _workspace,
     ),
     Command(

@@ -51,7 +51,7 @@ function _shtab_guestwake_using
 end
 
 set -g _shtab_guestwake_commands setup workspace 'workspace add' 'workspace remove' 'workspace list' 'workspace channel' 'workspace channel add' 'workspace channel remove' wake restart postpone skip pause resume hold open publish unpublish applications plan status doctor history settings 'settings show' 'settings check' 'settings set' 'settings clear' events serve agent service 'service install' 'service remove' completion
-set -g _shtab_guestwake_opts_with_value --command --days --duration --for --from --guest --happened --icon --log-level --name --owner --reason --root --set --time --until --uri --vm --workspace
+set -g _shtab_guestwake_opts_with_value --command --days --duration --for --from --guest --happened --icon --log-level --name --owner --reason --root --set --tcp --time --until --uri --vm --workspace
 
 complete -c guestwake -e
 complete -c guestwake -f
@@ -104,12 +104,13 @@ complete -c guestwake -n '_shtab_guestwake_using workspace channel' -s h -l help
 complete -c guestwake -n '_shtab_guestwake_using workspace channel' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
 complete -c guestwake -n '_shtab_guestwake_using workspace channel' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
 complete -c guestwake -n '_shtab_guestwake_using workspace channel' -s v -l verbose -d 'the same as --log-level debug'
-complete -c guestwake -n '_shtab_guestwake_using workspace channel; and test $_shtab_guestwake_npos -eq 0' -a add -d 'Adds a virtio-serial port, named org.guestwake.update.0, to the definition of the VM, and to the VM itself where it runs and can be given one. A hibernated VM has it at its next boot: its saved image stays as it is. No other device of the VM is touched.'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel; and test $_shtab_guestwake_npos -eq 0' -a add -d 'Adds a virtio-serial port, named org.guestwake.update.0, to the definition of the VM, and to the VM itself where it runs and can be given one. A hibernated VM has it at its next boot: its saved image stays as it is. No other device of the VM is touched. With --tcp the guest speaks over the network instead, where its hypervisor has no such port: this host listens at the address and port given while the guest is to be heard, and prints a token, once, by which guest and host know each other ('"'"'guestwake-guest pair'"'"').'
 complete -c guestwake -n '_shtab_guestwake_using workspace channel add' -s h -l help -d 'show this help message and exit'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel add' -l tcp -x -d 'pair the guest for the network: an address of this host that it reaches, and a port that is free, one for each workspace'
 complete -c guestwake -n '_shtab_guestwake_using workspace channel add' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
 complete -c guestwake -n '_shtab_guestwake_using workspace channel add' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
 complete -c guestwake -n '_shtab_guestwake_using workspace channel add' -s v -l verbose -d 'the same as --log-level debug'
-complete -c guestwake -n '_shtab_guestwake_using workspace channel; and test $_shtab_guestwake_npos -eq 0' -a remove -d 'Undoes '"'"'workspace channel add'"'"': removes the port of that name and nothing else.'
+complete -c guestwake -n '_shtab_guestwake_using workspace channel; and test $_shtab_guestwake_npos -eq 0' -a remove -d 'Undoes '"'"'workspace channel add'"'"': removes the port of that name and nothing else; of a guest that speaks over TCP, the pairing.'
 complete -c guestwake -n '_shtab_guestwake_using workspace channel remove' -s h -l help -d 'show this help message and exit'
 complete -c guestwake -n '_shtab_guestwake_using workspace channel remove' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
 complete -c guestwake -n '_shtab_guestwake_using workspace channel remove' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'

@@ -57,18 +57,18 @@ _shtab_guestwake_settings_commands() {
 
 _shtab_guestwake_workspace_commands() {
   local _commands=(
-    add:'Adds a virtio-serial port, named org.guestwake.update.0, to the definition of the VM, and to the VM itself where it runs and can be given one. A hibernated VM has it at its next boot: its saved image stays as it is. No other device of the VM is touched.'
+    add:'Adds a virtio-serial port, named org.guestwake.update.0, to the definition of the VM, and to the VM itself where it runs and can be given one. A hibernated VM has it at its next boot: its saved image stays as it is. No other device of the VM is touched. With --tcp the guest speaks over the network instead, where its hypervisor has no such port: this host listens at the address and port given while the guest is to be heard, and prints a token, once, by which guest and host know each other ('"'"'guestwake-guest pair'"'"').'
     channel:'the way to the Guest Update Service inside a VM'"'"'s guest'
     list:'Lists the workspaces: the VMs that Guestwake looks after.'
-    remove:'Undoes '"'"'workspace channel add'"'"': removes the port of that name and nothing else.'
+    remove:'Undoes '"'"'workspace channel add'"'"': removes the port of that name and nothing else; of a guest that speaks over TCP, the pairing.'
   )
   _describe 'guestwake workspace commands' _commands
 }
 
 _shtab_guestwake_workspace_channel_commands() {
   local _commands=(
-    add:'Adds a virtio-serial port, named org.guestwake.update.0, to the definition of the VM, and to the VM itself where it runs and can be given one. A hibernated VM has it at its next boot: its saved image stays as it is. No other device of the VM is touched.'
-    remove:'Undoes '"'"'workspace channel add'"'"': removes the port of that name and nothing else.'
+    add:'Adds a virtio-serial port, named org.guestwake.update.0, to the definition of the VM, and to the VM itself where it runs and can be given one. A hibernated VM has it at its next boot: its saved image stays as it is. No other device of the VM is touched. With --tcp the guest speaks over the network instead, where its hypervisor has no such port: this host listens at the address and port given while the guest is to be heard, and prints a token, once, by which guest and host know each other ('"'"'guestwake-guest pair'"'"').'
+    remove:'Undoes '"'"'workspace channel add'"'"': removes the port of that name and nothing else; of a guest that speaks over TCP, the pairing.'
   )
   _describe 'guestwake workspace channel commands' _commands
 }
@@ -468,6 +468,7 @@ _shtab_guestwake_workspace_channel_defaults_added=0
 
 _shtab_guestwake_workspace_channel_add_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--tcp[pair the guest for the network\: an address of this host that it reaches, and a port that is free, one for each workspace]:ADDRESS:PORT:"
   "--root[keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)]:DIR:_files -/"
   "--log-level[how much is said on stderr (default\: warning\; where stderr is no terminal, info for wake and remove)]:log_level:(error warning info debug)"
   {-v,--verbose}"[the same as --log-level debug]"

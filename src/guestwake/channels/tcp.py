@@ -1,0 +1,206 @@
+"""A channel over TCP, for guests whose hypervisor gives no better way: TLS, and a paired secret.
+
+The host listens for as long as the channel is open, and the guest connects. Nothing that comes is
+looked at before TLS is up and the secret of this workspace has come; whoever has not said it within
+a few seconds is cut off, and no more than a few are waited for at once. The latest guest that knew
+it counts: one that was restored does not know that its old connection is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from guestwake.channels.api import ChannelClosed
+from guestwake.channels.pairing import SECRET_BYTES, Pairing
+
+log = logging.getLogger(__name__)
+
+KNOCKING_MAX: Final = 4  # that have not said the secret yet
+KNOCKS_SECONDS: Final = 5.0
+_GONE = (ssl.SSLError, OSError)
+_NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
+
+
+class TcpChannel:
+    """Raises OSError where nobody can listen there. `name`: of the VM, for the log."""
+
+    def __init__(
+        self, pairing: Pairing, host_file: Path, name: str, on_ready: Callable[[], None]
+    ) -> None:
+        self._pairing, self._name, self._on_ready = pairing, name, on_ready
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.minimum_version = ssl.TLSVersion.TLSv1_3
+        self._tls.load_cert_chain(host_file)
+        family = socket.AF_INET6 if ":" in pairing.address else socket.AF_INET
+        self._listener = socket.create_server(
+            (pairing.address, pairing.port), family=family, backlog=KNOCKING_MAX
+        )
+        self._wakes, self._woken = socket.socketpair()
+        self._lock = threading.Lock()
+        self._knocking = 0
+        self._guest: _Guest | None = None
+        self._closed = self._told = False
+        threading.Thread(target=self._accept, name="guestwake-tcp", daemon=True).start()
+
+    def receive(self, bytes_max: int) -> bytes:
+        guest = self._now()
+        if guest is None:
+            return b""
+        try:
+            data = guest.stream.recv(bytes_max)
+        except _NOT_NOW:
+            guest.arm()
+            return b""
+        except _GONE:
+            data = b""
+        if not data:
+            self._lose(guest)
+        return data
+
+    def send(self, data: bytes) -> int:
+        guest = self._now()
+        if guest is None:
+            return 0
+        try:
+            return guest.stream.send(data)
+        except _NOT_NOW:
+            return 0
+        except _GONE:
+            self._lose(guest)
+            return 0
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed, guest, self._guest = True, self._guest, None
+        with suppress(OSError):
+            self._wakes.send(b"\0")
+        if guest is not None:
+            guest.end()
+
+    def _now(self) -> _Guest | None:
+        with self._lock:
+            if self._closed:
+                raise ChannelClosed("it was closed before")
+            return self._guest
+
+    def _lose(self, guest: _Guest) -> None:
+        with self._lock:
+            if self._guest is guest:
+                self._guest = None
+        guest.end()
+
+    # who knocks; in threads of their own
+
+    def _accept(self) -> None:
+        with self._listener, self._woken, self._wakes:
+            while self._woken not in select.select([self._listener, self._woken], [], [])[0]:
+                with suppress(OSError):
+                    self._let_knock(self._listener.accept()[0])
+
+    def _let_knock(self, connection: socket.socket) -> None:
+        with self._lock:
+            if self._knocking >= KNOCKING_MAX:
+                connection.close()
+                return
+            self._knocking += 1
+        threading.Thread(target=self._knock, args=(connection,), daemon=True).start()
+
+    def _knock(self, connection: socket.socket) -> None:
+        try:
+            stream = self._let_in(connection)
+        except _GONE:
+            stream = None
+        finally:
+            with self._lock:
+                self._knocking -= 1
+        if stream is not None:
+            self._take(_Guest(stream, self._on_ready))
+
+    def _let_in(self, connection: socket.socket) -> ssl.SSLSocket | None:
+        """Raises OSError, SSLError. None: it was no guest."""
+        stream = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        # A time limit of the socket would begin anew with each byte.
+        watchdog = threading.Timer(KNOCKS_SECONDS, _cut, (stream,))
+        watchdog.daemon = True
+        watchdog.start()
+        secret = b""
+        try:
+            stream.do_handshake()
+            while len(secret) < SECRET_BYTES:
+                more = stream.recv(SECRET_BYTES - len(secret))
+                if not more:
+                    raise ConnectionResetError
+                secret += more
+        except _GONE:
+            stream.close()
+            raise
+        finally:
+            watchdog.cancel()
+        if self._pairing.is_of(secret):
+            stream.settimeout(0)
+            return stream
+        if not self._told:
+            self._told = True
+            log.warning(
+                "somebody at %s:%d did not know the secret of '%s': it is not heard",
+                *(self._pairing.address, self._pairing.port, self._name),
+            )
+        stream.close()
+        return None
+
+    def _take(self, guest: _Guest) -> None:
+        with self._lock:
+            before, is_late = self._guest, self._closed
+            if not is_late:
+                self._guest = guest
+        if is_late:
+            guest.end()
+            return
+        if before is not None:
+            before.end()
+        self._on_ready()
+
+
+class _Guest:
+    """A connection that was let in, and a thread that tells when there is something to hear."""
+
+    def __init__(self, stream: ssl.SSLSocket, on_ready: Callable[[], None]) -> None:
+        self.stream, self._on_ready = stream, on_ready
+        self._wanted = threading.Event()
+        self._over = False
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def arm(self) -> None:
+        self._wanted.set()
+
+    def end(self) -> None:
+        self._over = True
+        _cut(self.stream)
+        self._wanted.set()
+        self.stream.close()
+
+    def _watch(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            if self._over:
+                return
+            with suppress(OSError, ValueError):  # it was closed just now
+                select.select([self.stream], [], [])
+            if self._over:
+                return
+            self._on_ready()
+
+
+def _cut(connection: socket.socket) -> None:
+    """Whoever waits for it hears its end. Past TLS, whose own state is another thread's."""
+    with suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
