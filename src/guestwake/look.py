@@ -30,7 +30,7 @@ from guestwake.policy.prompt import Prompt, about, is_agreed
 from guestwake.policy.restart import RestartMark
 from guestwake.policy.run import Facts, Mark, WakeRun
 from guestwake.policy.words import Now, Power
-from guestwake.record import RecordError, dump_run, load_run
+from guestwake.record import dump_run, load_run
 from guestwake.workspaces import Workspace
 
 log = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ def _witness(senses: Senses, workspace: Workspace) -> Witness | None:
         return _said_by_mark(text) if text is not None else None
     except Unreachable:
         raise
-    except (HypervisorError, RecordError, ValueError, KeyError, TypeError) as err:
+    except (HypervisorError, ValueError, LookupError, TypeError, RecursionError) as err:
         # Anybody may write there; what is not ours is nothing.
         log.debug("mark of '%s': %s", workspace.name, err)
         return None
