@@ -243,6 +243,11 @@ class Journal(ApplicationRows):
             paused_until=self.paused_until(workspace),
         )
 
+    def has_window(self, workspace: str) -> bool:
+        """Whether one is known that it had, or that was left out."""
+        row = self._one("SELECT 1 FROM window WHERE workspace = ? LIMIT 1", workspace)
+        return row is not None
+
     def last_window(self, workspace: str) -> datetime | None:
         """End of the last window in which the VM was available; None: there was none."""
         row = self._one("SELECT max(ends) FROM window WHERE workspace = ? AND available", workspace)

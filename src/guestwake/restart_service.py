@@ -96,6 +96,7 @@ class _Known:
     opened: date | None = None  # whose window was started by this process
     heard: Deadline | None = None  # when its guest was last listened to outside of runs
     user_since: datetime | None = None  # at the last pass: whom Fast Start serves
+    looked: bool = False  # a manager has, since the journal knows of no window
     starts: int = 0  # of the same run, one after the other
     started: Deadline | None = None
 
@@ -183,9 +184,10 @@ class RestartService:
             self._prompt_in_run(case)
             return LOOK_SOON
         opens = self._unopened(case)
-        if self._is_left(case) or opens is not None or self._fast_starts(case, user_since):
+        left = self._is_left(case) or self._is_forgotten(case)
+        if left or opens is not None or self._fast_starts(case, user_since):
             if self._start(case):
-                known.opened = opens
+                known.opened, known.looked = opens, True
             return LOOK_SOON
         if (asked := asked_run(journal, self._world.host, workspace.uuid, now)) is not None:
             return self._begins(case, asked)
@@ -245,6 +247,14 @@ class RestartService:
     def _is_left(self, case: _Case) -> bool:
         """A run is open, and nobody is at it."""
         return case.journal.glance(case.workspace.uuid) is not None
+
+    def _is_forgotten(self, case: _Case) -> bool:
+        """The journal knows of no window of it: that may have been lost while the VM was awake. A
+        manager looks, once."""
+        if case.journal.has_window(case.workspace.uuid):
+            case.known.looked = False
+            return False
+        return not case.known.looked
 
     def _begins(self, case: _Case, asked: AskedRun) -> timedelta:
         """Who asked has had a manager started, or found one at work: that one may have ended in

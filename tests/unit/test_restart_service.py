@@ -15,7 +15,7 @@ from guestwake.hosts.memory import MemoryHost
 from guestwake.journal import AskedRun, Journal
 from guestwake.locks import held
 from guestwake.policy import prompt as prompts
-from guestwake.policy.limits import Limits
+from guestwake.policy.limits import CatchUp, Limits
 from guestwake.policy.prompt import Answer
 from guestwake.policy.restart import MarkedReason, RestartMark
 from guestwake.policy.run import Kind, Phase, WakeRun, Why
@@ -521,3 +521,19 @@ def test_what_nobody_waits_for_is_not_started(host: Host) -> None:
     host.passes(1)
     assert host.scheduler.started == []
     assert host.journal.asked_wake(WEB.uuid) is None
+
+
+def test_where_the_journal_was_lost_a_manager_looks_once_at_each(host: Host) -> None:
+    """The VM itself may tell that it was woken."""
+    host.passes()
+    assert host.scheduler.started == []
+    host.journal.forget(WEB.uuid)
+    host.set(catch_up=CatchUp.NEVER)
+    host.passes(10)
+    host.passes(20)
+    assert host.scheduler.started == [WEB.uuid]
+    host.journal.skip(WEB.uuid, BEGAN.date(), BEGAN)
+    host.passes(30)
+    host.journal.forget(WEB.uuid)
+    host.passes(40)
+    assert host.scheduler.started == [WEB.uuid, WEB.uuid]
