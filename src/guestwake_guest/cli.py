@@ -13,6 +13,8 @@ from guestwake_guest import VERSION
 from guestwake_guest.esd_signal import fifo
 from guestwake_guest.exit_codes import MEANINGS, Exit
 from guestwake_guest.journal import tell, warn
+from guestwake_guest.linux_guest import LinuxGuest
+from guestwake_guest.linux_waits import LinuxWaits
 from guestwake_guest.readiness import ready
 from guestwake_guest.replaced import Replaced
 from guestwake_guest.service import Service
@@ -105,7 +107,8 @@ def _run(given: Given) -> int:
     if end is None:
         warn("no FIFO was handed over: restart signals are not heard")
     service = Service(
-        system,
+        LinuxGuest(system),
+        LinuxWaits(),
         (VirtioSerial(system), Vsock(lambda: listening(system))),
         fifo.Fifo(system, end) if end is not None else None,
         Replaced(os.path.abspath(sys.argv[0])),

@@ -13,9 +13,12 @@ import pytest
 from guest_scene import BOOT, Guest
 
 from guestwake_guest.esd_signal import fifo
+from guestwake_guest.linux_guest import LinuxGuest
+from guestwake_guest.linux_waits import LinuxWaits
 from guestwake_guest.replaced import Replaced
 from guestwake_guest.service import Ended, Service
-from guestwake_guest.transports.virtio_serial import PORT, Port, PortDenied, VirtioSerial
+from guestwake_guest.transports.api import TransportDenied
+from guestwake_guest.transports.virtio_serial import PORT, Port, VirtioSerial
 from guestwake_guest.transports.vsock import Connection, Vsock, is_the_host
 from guestwake_wire.framing import FRAME_BYTES_MAX, Framer
 from guestwake_wire.messages import (
@@ -76,7 +79,7 @@ class Host:
         self.end, theirs = socket.socketpair()
         self.end.setblocking(False)
         self.port = FakePort(theirs)
-        self.service = Service(guest.system, (self.port,))
+        self.service = Service(LinuxGuest(guest.system), LinuxWaits(), (self.port,))
         self._framer = Framer()
 
     def says(self, *messages: Message) -> None:
@@ -206,8 +209,8 @@ def test_a_logind_that_hangs_silences_nobody(host: Host) -> None:
 def answers(host: Host) -> None:
     """Waits for the commands that are under way."""
     until = time.monotonic() + 10
-    while host.service._children.outputs() and time.monotonic() < until:
-        host.service._children.tend(host.guest.elapsed)
+    while host.service._guest._children.outputs() and time.monotonic() < until:
+        host.service._guest._children.tend(host.guest.elapsed)
     host.service._look_now = True
 
 
@@ -251,7 +254,7 @@ def test_after_its_own_restart_it_knows_since_when_the_window_is_open(host: Host
     host.hears()
     host.says(Window(3600, 400))
     host.hears()
-    since = host.service._looker.window_since
+    since = host.service._guest._looker.window_since
     assert since == pytest.approx(host.guest.system.wall() - 400, abs=2)
 
 
@@ -270,7 +273,7 @@ def apt(host: Host) -> Guest:
 def started(host: Host) -> list[str]:
     until = time.monotonic() + 10
     calls = host.guest.path("/calls")
-    while host.service._children.outputs() and time.monotonic() < until:
+    while host.service._guest._children.outputs() and time.monotonic() < until:
         host.hears()
     return calls.read_text().splitlines() if calls.exists() else []
 
@@ -409,9 +412,9 @@ def test_a_port_that_may_not_be_opened_ends_the_service(
     monkeypatch.setattr("guestwake_guest.transports.virtio_serial.Port", denied)
     transport = VirtioSerial(guest.system)
     guest.write(PORT)
-    with pytest.raises(PortDenied):
+    with pytest.raises(TransportDenied):
         transport.look()
-    assert Service(guest.system, (transport,)).turn() is Ended.DENIED
+    assert Service(LinuxGuest(guest.system), LinuxWaits(), (transport,)).turn() is Ended.DENIED
 
 
 def test_a_port_that_it_may_never_open_is_let_be(
@@ -424,7 +427,10 @@ def test_a_port_that_it_may_never_open_is_let_be(
 
     monkeypatch.setattr("guestwake_guest.transports.virtio_serial.Port", denied)
     guest.write(PORT)
-    assert Service(guest.system, (VirtioSerial(guest.system),)).turn() is None
+    assert (
+        Service(LinuxGuest(guest.system), LinuxWaits(), (VirtioSerial(guest.system),)).turn()
+        is None
+    )
 
 
 def test_a_real_port_is_read_and_written_like_a_terminal(guest: Guest) -> None:
@@ -473,7 +479,9 @@ def call(listener: socket.socket) -> socket.socket:
 
 
 def test_a_host_on_vsock(guest: Guest, listener: socket.socket) -> None:
-    service = Service(guest.system, (Vsock(lambda: listener, lambda peer: True),))
+    service = Service(
+        LinuxGuest(guest.system), LinuxWaits(), (Vsock(lambda: listener, lambda peer: True),)
+    )
     service.turn()
     with call(listener) as first:
         service.wait(5)  # its call is what ends the waiting
@@ -488,7 +496,7 @@ def test_a_host_on_vsock(guest: Guest, listener: socket.socket) -> None:
 
 
 def test_a_stranger_on_vsock(guest: Guest, listener: socket.socket) -> None:
-    service = Service(guest.system, (Vsock(lambda: listener),))
+    service = Service(LinuxGuest(guest.system), LinuxWaits(), (Vsock(lambda: listener),))
     with call(listener) as caller:
         service.turn()
         caller.settimeout(5)
@@ -496,7 +504,7 @@ def test_a_stranger_on_vsock(guest: Guest, listener: socket.socket) -> None:
 
 
 def test_without_vsock_nothing_listens(guest: Guest) -> None:
-    service = Service(guest.system, (Vsock(lambda: None),))
+    service = Service(LinuxGuest(guest.system), LinuxWaits(), (Vsock(lambda: None),))
     assert service.turn() is None
     service.wait(0)
 
@@ -510,7 +518,9 @@ def test_a_signal_is_told_at_once(guest: Guest) -> None:
     os.mkfifo(path)
     host = Host(guest)
     end = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-    host.service = Service(guest.system, (host.port,), fifo.Fifo(guest.system, end))
+    host.service = Service(
+        LinuxGuest(guest.system), LinuxWaits(), (host.port,), fifo.Fifo(guest.system, end)
+    )
     host.hears()
     guest.passes(5)
     fifo.give(guest.system, "please")
@@ -526,7 +536,7 @@ def test_a_signal_is_told_at_once(guest: Guest) -> None:
 def test_it_ends_when_its_file_was_replaced_and_has_settled(guest: Guest, tmp_path: Path) -> None:
     file = tmp_path / "program.pyz"
     file.write_bytes(b"old")
-    service = Service(guest.system, (), None, Replaced(str(file)))
+    service = Service(LinuxGuest(guest.system), LinuxWaits(), (), None, Replaced(str(file)))
     service.turn()
     file.unlink()
     guest.passes(60)

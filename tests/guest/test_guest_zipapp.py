@@ -102,6 +102,8 @@ LOOKS = """
 import json, os, socket, sys
 sys.path.insert(0, sys.argv[1])
 from guestwake_guest import cli  # the service's start imports this
+from guestwake_guest.linux_guest import LinuxGuest
+from guestwake_guest.linux_waits import LinuxWaits
 from guestwake_guest.service import Service
 from guestwake_guest.system import System
 from guestwake_guest.transports.vsock import Connection
@@ -131,7 +133,7 @@ os.mkfifo(sys.argv[2] + fifo.PATH)
 now = [1000.0]
 system = System(sys.argv[2], elapsed=lambda: now[0])
 end = os.open(sys.argv[2] + fifo.PATH, os.O_RDWR | os.O_NONBLOCK)
-service = Service(system, (OneStream(guest),), fifo.Fifo(system, end))
+service = Service(LinuxGuest(system), LinuxWaits(), (OneStream(guest),), fifo.Fifo(system, end))
 before = set(sys.modules)
 os.write(end, "ein Grund: \\u00e4\\n".encode())
 host.sendall(encode(Hello((1,), "x")) + encode(Window(60, 0)))

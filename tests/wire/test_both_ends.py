@@ -73,7 +73,8 @@ class Joined:
             "web01", Power.RUNNING, has_channel=True, guest=Guest(service=self.port_of_machine)
         )
         parser = InProcess(lambda: self.elapsed)
-        self.host = HostTalk(MemoryHypervisor(machine), vm, parser, lambda: None)
+        driver = MemoryHypervisor(machine)
+        self.host = HostTalk(driver, driver, vm, parser, lambda: None)
         self.guest = GuestTalk(self.port)
         self.heard: list[Message] = []
 

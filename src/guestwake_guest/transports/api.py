@@ -9,6 +9,10 @@ class StreamClosed(Exception):
     """For ever. The transport may have another one later."""
 
 
+class TransportDenied(Exception):
+    """It came after this service was started: what that may open was settled then."""
+
+
 class Stream(Protocol):
     """Bytes to and from one host."""
 
@@ -31,8 +35,8 @@ class Stream(Protocol):
 
 class Transport(Protocol):
     def look(self) -> Stream | None:
-        """A stream that is new; None: none. Cheap: it is asked every half minute, and when
-        `waits_on` can be read."""
+        """A stream that is new; None: none. Raises TransportDenied. Cheap: it is asked every half
+        minute, and when `waits_on` can be read."""
         ...
 
     def waits_on(self) -> int | None:

@@ -10,13 +10,9 @@ import os
 import select
 
 from guestwake_guest.system import System
-from guestwake_guest.transports.api import StreamClosed
+from guestwake_guest.transports.api import StreamClosed, TransportDenied
 
 PORT = "/dev/virtio-ports/org.guestwake.update.0"
-
-
-class PortDenied(Exception):
-    """The port came after this service was started: what systemd lets it open was settled then."""
 
 
 class Port:
@@ -60,7 +56,7 @@ class VirtioSerial:
         self._was_there = os.path.exists(self._path)
 
     def look(self) -> Port | None:
-        """Raises PortDenied."""
+        """Raises TransportDenied."""
         if self._is_open or not os.path.exists(self._path):
             return None
         try:
@@ -74,7 +70,7 @@ class VirtioSerial:
     def _check(self, error: OSError) -> None:
         """Where the port was there at the start, another start would change nothing."""
         if isinstance(error, PermissionError) and not self._was_there:
-            raise PortDenied(f"'{self._path}': {error.strerror}") from error
+            raise TransportDenied(f"'{self._path}': {error.strerror}") from error
 
     def waits_on(self) -> int | None:
         return None
