@@ -64,13 +64,21 @@ def built() -> Built:
     with (CACHE / "windows.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return Built(
-            _once(f"python-{_hash(CONSTRAINTS, *sorted(RECIPE.iterdir()))}", _fetch_python),
-            _once(f"prefix-{_hash(Path(__file__))}-{_wine_version()}", _make_prefix),
+            _once(f"python-{_python_hash()}", _fetch_python),
+            _once(f"prefix-{_hash(Path(__file__).read_text())}-{_wine_version()}", _make_prefix),
         )
 
 
-def _hash(*files: Path) -> str:
-    return hashlib.sha256(b"\n".join(file.read_bytes() for file in files)).hexdigest()[:12]
+def _python_hash() -> str:
+    """Of what goes into it, and of the versions of that."""
+    texts = [file.read_text() for file in sorted(RECIPE.iterdir())]
+    names = {line.partition("==")[0].lower() for text in texts for line in text.splitlines()}
+    pinned = CONSTRAINTS.read_text().splitlines()
+    return _hash(*texts, *(line for line in pinned if line.partition("==")[0].lower() in names))
+
+
+def _hash(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
 
 
 def _wine_version() -> str:

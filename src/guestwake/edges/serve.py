@@ -25,6 +25,8 @@ from guestwake.edges.notify import notify, watchdog
 from guestwake.edges.watch import Watches
 from guestwake.locks import AlreadyRunning, held
 from guestwake.restart_service import RestartService, Starts
+from guestwake.settings import kept
+from guestwake.settings.source import Watch
 from guestwake.wishes import Wishes
 from guestwake.workspaces import Workspace
 
@@ -59,6 +61,7 @@ class _Service:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pass")  # the journal is one's own
         self._heard = asyncio.Event()
         self._stops = False
+        self._keys: Watch | None = None  # where settings are no files
         self._watch_units: Callable[[Iterable[str]], None] = _nobody
 
     async def run(self) -> Exit:
@@ -67,12 +70,15 @@ class _Service:
             loop.add_signal_handler(one, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self._hear)
         watches = Watches(partial(_in_loop, loop, self._hear_of_units))
+        self._keys = kept.watch(self._application.paths, partial(_in_loop, loop, self._hear))
         beside = [asyncio.create_task(self._listen()), asyncio.create_task(watchdog())]
         try:
             await self._pass_and_pass(watches)
         finally:
             notify("STOPPING=1")
             watches.close()
+            if self._keys is not None:
+                self._keys.close()
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
@@ -85,6 +91,8 @@ class _Service:
         while not self._stops:
             self._heard.clear()
             watches.keep(self._folders())
+            if self._keys is not None:
+                self._keys.keep(self._owners())
             pause = await loop.run_in_executor(self._thread, self._pass)
             self._watch_units(self._units())
             if self._exported is not None:
@@ -135,10 +143,14 @@ class _Service:
         yield from (paths.config, paths.policy_dir, paths.state / "workspaces", paths.runtime)
         if self._scheduler is not None:
             yield from self._scheduler.folders()
-        for workspace in self._application.workspaces.readable()[0]:
-            if workspace.owner is not None:
-                own = paths.user_config_dir(workspace.owner)
+        if self._keys is None:
+            for owner in self._owners():
+                own = paths.user_config_dir(owner)
                 yield from [own] if own else []
+
+    def _owners(self) -> set[str]:
+        known = self._application.workspaces.readable()[0]
+        return {workspace.owner for workspace in known if workspace.owner is not None}
 
     async def _listen(self) -> None:
         """The host's signals and our own API, each where there is a bus for it."""

@@ -87,13 +87,13 @@ case. A time of day is text (`"7:05"` is as good as `"07:05"`) or TOML's own `07
 
 ## In Windows' registry
 
-On Windows settings are in the registry instead, where MED-V had them. Each layer is one key with all
-below it:
+On Windows settings are in the registry instead, where MED-V had them. Each layer is one key with
+all below it:
 
 | layer | key | written by |
 |---|---|---|
-| machine policy | `HKLM\\SOFTWARE\\Policies\\Microsoft\\MEDV\\v2` | Group Policy, an administrator |
-| user policy | `HKCU\\SOFTWARE\\Policies\\Microsoft\\MEDV\\v2` | Group Policy, an administrator |
+| machine policy | `HKLM\\SOFTWARE\\Policies\\Microsoft\\MEDV\\v2` | Group Policy |
+| user policy | `HKCU\\SOFTWARE\\Policies\\Microsoft\\MEDV\\v2` | Group Policy |
 | machine | `HKLM\\SOFTWARE\\Microsoft\\MEDV\\v2` | an administrator |
 | user | `HKCU\\SOFTWARE\\Microsoft\\MEDV\\v2` | the owner of the workspace |
 
@@ -107,10 +107,10 @@ reg add HKLM\\SOFTWARE\\Microsoft\\MEDV\\v2\\VM /v GuestUpdateDuration /t REG_DW
 reg add HKLM\\SOFTWARE\\Microsoft\\MEDV\\v2\\VM\\web01 /v GuestUpdateDuration /t REG_DWORD /d 0
 ```
 
-`guestwake settings set` and `clear` write there too: an administrator's the machine's values (or with
-`--policy` the policy's), anybody else's their own. A REG_MULTI_SZ has one day a line, or `all`. What a
-user has set counts also while they are not logged on, as it was last seen. The Group Policy template is
-`packaging/windows/policy` ([windows.md](windows.md#group-policy)).
+`guestwake settings set` and `clear` write there too: an administrator the machine's values (or with
+`--policy` the policy's), anybody else their own. A REG_MULTI_SZ has one day a line, or `all`. What
+a user has set counts also while they are not logged on, as it was last seen. The Group Policy
+template is `packaging/windows/policy` ([windows.md](windows.md#group-policy)).
 
 ## When something is wrong
 
@@ -124,9 +124,9 @@ reported with its file and line, or with its key and name in the registry.
 - In the **other layers** a bad value counts as if it were not there, and so does a whole file, or
   key, that cannot be read.
 
-In the registry a value of another type than the table's is bad, as is text that goes on after a NUL. A
-key cannot be read as a whole when this process may not read it, when it is a link, or when with it the
-keys of its layer hold more than the files of one may.
+In the registry a value of another type than the table's is bad, as is text that goes on after a
+NUL. A key cannot be read as a whole when this process may not read it, when it is a link, or when
+with it the keys of its layer hold more than the files of one may.
 
 A file cannot be read as a whole when
 

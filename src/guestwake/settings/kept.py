@@ -4,9 +4,10 @@ when chosen."""
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from guestwake.paths import Paths
-from guestwake.settings.source import Layer, Source, Writer
+from guestwake.settings.source import Layer, Source, Watch, Writer
 
 
 def source(paths: Paths, owner: str | None) -> Source:
@@ -19,6 +20,15 @@ def source(paths: Paths, owner: str | None) -> Source:
     from guestwake.settings.toml_files import TomlFiles
 
     return TomlFiles(paths, owner)
+
+
+def watch(paths: Paths, heard: Callable[[], None]) -> Watch | None:
+    """`heard` is called for each change. None: they are files, to be watched with all others."""
+    if sys.platform == "win32":
+        from guestwake.settings.registry_watch_windows import SettingsWatch
+
+        return SettingsWatch(paths, heard)
+    return None
 
 
 def writer(paths: Paths, layer: Layer, owner: str | None = None) -> Writer:

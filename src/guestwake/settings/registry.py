@@ -74,6 +74,14 @@ class RegistrySource:
             return [Part("owner", problems=(trouble,))] if layer is Layer.USER else []
         return [] if tree is None else parts(root, tree)
 
+    def roots(self) -> list[str]:
+        """The keys below which all of it lies."""
+        try:
+            hives = {layer: self._hive(layer) for layer in BELOW}
+        except RegistryError:  # which is told by `parts`
+            hives = {layer: MACHINE for layer in BELOW if layer not in _USERS}
+        return [f"{hive}\\{BELOW[layer]}" for layer, hive in hives.items() if hive is not None]
+
     def signature(self) -> object:
         """All that is there: it is little, and a key's own time is too coarse to tell two changes
         apart."""

@@ -51,9 +51,9 @@ class WindowsRegistry:
     def read(self, path: str, bytes_max: int) -> RegKey | None:
         name = path.rpartition("\\")[2]
         try:
-            with _opened(path, winreg.KEY_READ) as key:
+            with opened(path, winreg.KEY_READ) as key:
                 return _Reader(bytes_max).tree(name, key, _DEPTH)
-        except _IsLink as err:
+        except IsLink as err:
             return RegKey(name, trouble=str(err))
         except OSError as err:
             return None if _is_gone(err) else RegKey(name, trouble=_why(err, "read"))
@@ -78,17 +78,17 @@ class WindowsRegistry:
         with (
             _translated("changed"),
             suppress(FileNotFoundError),
-            _opened(path, winreg.KEY_SET_VALUE) as key,
+            opened(path, winreg.KEY_SET_VALUE) as key,
         ):
             winreg.DeleteValue(key, name)
 
     def delete_empty(self, path: str) -> None:
         above, _, name = path.rpartition("\\")
         with _translated("changed"), suppress(FileNotFoundError):
-            with _opened(path, winreg.KEY_READ) as key:
+            with opened(path, winreg.KEY_READ) as key:
                 keys, values, _ = winreg.QueryInfoKey(key)
             if keys == values == 0:
-                with _opened(above, winreg.KEY_READ) as parent:
+                with opened(above, winreg.KEY_READ) as parent:
                     winreg.DeleteKeyEx(parent, name, winreg.KEY_WOW64_64KEY)
 
     def hive_of(self, user: str) -> str | None:
@@ -100,7 +100,7 @@ class WindowsRegistry:
 
     def is_loaded(self, hive: str) -> bool:
         try:
-            with _opened(hive, winreg.KEY_READ):
+            with opened(hive, winreg.KEY_READ):
                 return True
         except OSError as err:
             return not _is_gone(err)  # one that may not be read is there
@@ -109,14 +109,16 @@ class WindowsRegistry:
 # opening
 
 
-class _IsLink(Exception):
+class IsLink(Exception):
+    """What is no key, but leads to another."""
+
     def __init__(self) -> None:
         super().__init__("not read: this is a link; put the key itself here")
 
 
 @contextmanager
-def _opened(path: str, access: int) -> Iterator[HKEYType]:
-    """Step by step, so that no link on the way is followed. Raises OSError, _IsLink."""
+def opened(path: str, access: int) -> Iterator[HKEYType]:
+    """Step by step, so that no link on the way is followed. Raises OSError, IsLink."""
     first, *names = path.split("\\")
     key = winreg.OpenKeyEx(_ROOTS[first], "", 0, _access(access if not names else 0))
     try:
@@ -136,11 +138,11 @@ def _access(wanted: int) -> int:
 
 
 def _check_link(key: HKEYType) -> None:
-    """Raises _IsLink."""
+    """Raises IsLink."""
     with suppress(FileNotFoundError):
         _, kind = winreg.QueryValueEx(key, "SymbolicLinkValue")
         if kind == NUMBERS["REG_LINK"]:
-            raise _IsLink
+            raise IsLink
 
 
 def _is_gone(err: OSError) -> bool:
@@ -157,7 +159,7 @@ def _why(err: OSError, done: str) -> str:
 def _translated(done: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, _IsLink) as err:
+    except (OSError, IsLink) as err:
         words = _why(err, done) if isinstance(err, OSError) else str(err)
         raise RegistryError(words) from err
 
@@ -190,7 +192,7 @@ class _Reader:
                 with winreg.OpenKeyEx(key, name, _OPEN_LINK, _access(winreg.KEY_READ)) as below:
                     _check_link(below)
                     yield self.tree(name, below, depth)
-            except _IsLink as err:
+            except IsLink as err:
                 yield RegKey(name, trouble=str(err))
             except OSError as err:
                 if not _is_gone(err):

@@ -115,6 +115,16 @@ class Source(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Tells when settings change, from a thread of its own. Never what."""
+
+    def keep(self, owners: Iterable[str]) -> None:
+        """Of the machine and of these users, from now on."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class Writer(Protocol):
     """Of the one place of a layer that is written to. Raises NotWritten where it is not to be
     changed."""
