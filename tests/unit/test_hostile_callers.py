@@ -3,12 +3,14 @@ nobody was asked for."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,8 +30,9 @@ from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-unty
 from guestwake.edges import remote_wire
 from guestwake.edges.dbus_limits import BYTES_OF_ONE, OF_ONE_CONNECTION, OF_ONE_USER, TEXT_MAX
 from guestwake.edges.dbus_words import MANAGER, MANAGER_PATH, SERVICE, WORKSPACE, path_of
-from guestwake.hosts import dbus_wire
+from guestwake.hosts import dbus_wire, message_bus
 from guestwake.hosts.dbus import Call, Refusal
+from guestwake.hosts.message_bus import connected
 from guestwake.hosts.message_size import BODY_BYTES_MAX, HEADER_BYTES_MAX, Cut
 
 AT = DBusAddress(MANAGER_PATH, bus_name=SERVICE, interface=MANAGER.name)
@@ -172,6 +175,71 @@ def test_lengths_are_in_either_order_of_bytes(order: str) -> None:
 def test_what_is_no_message_is_said() -> None:
     with pytest.raises(ValueError, match="no message"):
         list(Cut().feed(b"HTTP/1.1 200 OK\r\n\r\n"))
+
+
+def test_a_connection_that_was_given_up_keeps_no_name(world: DbusWorld) -> None:
+    async def tripped_over() -> str | None:
+        async with connected(world.address) as bus:
+            bus._finalize(ValueError("a message that it trips over"))
+            with suppress(ValueError):
+                await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+        kept.append(bus)
+        return bus.unique_name
+
+    kept: list[object] = []
+    name = asyncio.run(tripped_over())
+    has_owner = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+    answer = world.busctl("call", *has_owner, "NameHasOwner", "s", str(name))
+    assert answer.data == [False]
+
+
+def test_a_bus_that_takes_no_answers_is_waited_for(world: DbusWorld) -> None:
+    """Its socket is full: dbus-fast would take that for the end of the connection."""
+    serving = world.serve()
+    assert serving.exported is not None
+    bus: Any = serving.exported._bus
+    full, deaf = socket.socketpair()
+    with full, deaf:
+        full.setblocking(False)
+        with suppress(BlockingIOError):
+            while full.send(b"x" * 65536):
+                pass
+        patient, bus._writer.sock._socket = bus._writer.sock._socket, full
+        with open_dbus_connection(world.address) as client:
+            client.send(new_method_call(AT, "Status"), first := next(client.outgoing_serial))
+            while bus._writer.buf is None:
+                time.sleep(0.01)
+            bus._writer.sock._socket = patient
+            assert _answered(client, {first}).header.message_type is MessageType.method_return
+
+
+def test_what_a_message_trips_over_ends_no_connection(
+    world: DbusWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.serve()
+    process = message_bus._Bus._process_message
+
+    def trips(bus: Any, message: Any) -> None:
+        if message.path == "/elsewhere":
+            raise LookupError(message)
+        process(bus, message)
+
+    monkeypatch.setattr(message_bus._Bus, "_process_message", trips)
+    at = DBusAddress("/elsewhere", bus_name=SERVICE, interface="a.b")
+    with open_dbus_connection(world.address) as client:
+        client.send(new_method_call(at, "C"))
+        last = next(client.outgoing_serial)
+        client.send(new_method_call(AT, "Status"), last)
+        assert _answered(client, {last}).header.message_type is MessageType.method_return
+
+
+def test_whose_machine_it_is_is_answered_by_us(world: DbusWorld) -> None:
+    """dbus-fast 1.84 looks in a place of its own, and answers nothing where there is nothing."""
+    world.serve()
+    peer = ("org.freedesktop.DBus.Peer", "GetMachineId")
+    answer = world.busctl("call", SERVICE, MANAGER_PATH, *peer)
+    assert answer.data == [Path("/etc/machine-id").read_text().strip()]
+    assert world.busctl("call", SERVICE, MANAGER_PATH, peer[0], "Ping").code == 0
 
 
 # answers that nobody was asked for

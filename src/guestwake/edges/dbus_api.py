@@ -198,7 +198,7 @@ class Exported:
         if message.signature not in _SIGNATURES:  # whatever it is, it is refused
             message.body.clear()
         try:
-            self._open.begin(message)
+            self._open.begin(message, self._users.known(message.sender or ""))
         except Refused as err:
             self._refuse(message, err)
             return True

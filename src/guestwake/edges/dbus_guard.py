@@ -210,6 +210,10 @@ class Users:
         self._bus = bus
         self._known: dict[str, int] = {}
 
+    def known(self, caller: str) -> int | None:
+        """None: nobody has asked about that one yet."""
+        return self._known.get(caller)
+
     async def uid_of(self, caller: str) -> int:
         """Raises Refused."""
         if caller not in self._known:

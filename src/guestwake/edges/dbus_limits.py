@@ -34,8 +34,11 @@ class OpenCalls:
         self._users: Counter[int] = Counter()
         self._bytes = 0
 
-    def begin(self, message: Message) -> None:
-        """As it comes in."""
+    def begin(self, message: Message, uid: int | None) -> None:
+        """As it comes in. `uid`: the caller's user, None: nobody has asked the bus yet. A flood is
+        refused here, at once: what others ask waits behind it."""
+        if uid is not None:
+            self._check_user(uid)
         size, caller = _size(message), message.sender or ""
         if size > BYTES_OF_ONE or any(len(text) > TEXT_MAX for text in _texts(message)):
             raise Refused(BAD_ARGUMENT, "An argument is too long by far.")
@@ -53,13 +56,16 @@ class OpenCalls:
     @contextmanager
     def of_user(self, uid: int) -> Iterator[None]:
         """While it is answered."""
-        if self._users[uid] >= OF_ONE_USER or self._users.total() >= ALTOGETHER:
-            raise _too_many()
+        self._check_user(uid)
         self._users[uid] += 1
         try:
             yield
         finally:
             _less(self._users, uid)
+
+    def _check_user(self, uid: int) -> None:
+        if self._users[uid] >= OF_ONE_USER or self._users.total() >= ALTOGETHER:
+            raise _too_many()
 
 
 def _too_many() -> Refused:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
+import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -16,6 +18,8 @@ from dbus_fast.constants import MESSAGE_FLAG_MAP
 
 from guestwake.hosts.message_bytes import is_wrong, marshalled
 from guestwake.hosts.message_size import Cut
+
+log = logging.getLogger(__name__)
 
 _PATIENCE = 10.0  # seconds for one answer of the bus
 _CHUNK_BYTES = 256 << 10
@@ -36,6 +40,12 @@ class _Bus(MessageBus):
         if is_wrong():
             writer.buffer_message = partial(_buffer, writer)
 
+    async def connect(self) -> MessageBus:
+        await super().connect()
+        writer: Any = self._writer
+        writer.sock = _Unhurried(writer.sock)
+        return self
+
     async def _auth_readline(self) -> str:
         assert self._sock is not None
         line = b""
@@ -45,6 +55,20 @@ class _Bus(MessageBus):
                 raise ConnectionResetError("the bus hung up during the greeting")
             line += data
         return line[:-2].decode()
+
+
+class _Unhurried:
+    """A socket of which dbus-fast's writer waits while it is full. It would lose the connection
+    over that: anybody who asks faster than the bus takes answers could put us off it."""
+
+    def __init__(self, full_or_not: socket.socket) -> None:
+        self._socket = full_or_not
+
+    def send(self, data: memoryview) -> int:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
 
 
 def _reader(*given: Any) -> Callable[[], None]:
@@ -67,11 +91,19 @@ def _read(bus: Any, cut: Cut) -> None:
             stream: Any = io.BytesIO(whole)
             message = Unmarshaller(stream, None).unmarshall()
             if message is not None:
-                bus._process_message(message)
+                _process(bus, message)
     except BlockingIOError:
         return
     except Exception as err:
         bus._finalize(err)
+
+
+def _process(bus: Any, message: Message) -> None:
+    """What it trips over ends no connection."""
+    try:
+        bus._process_message(message)
+    except Exception:
+        log.exception("a message could not be dealt with")
 
 
 def _buffer(writer: Any, message: Message, future: Any = None) -> None:
@@ -90,3 +122,6 @@ async def connected(address: str) -> AsyncIterator[MessageBus]:
     finally:
         if bus.connected or bus.unique_name is None:
             bus.disconnect()
+        elif bus._sock is not None:  # 1.84 leaves it open when it gives up, and our name taken
+            with suppress(OSError):
+                bus._sock.shutdown(socket.SHUT_RDWR)
