@@ -313,6 +313,20 @@ def test_the_owner_of_the_root_folder_counts_as_root_and_users_own_their_homes(
     assert not problems(look(tmp_path, Layer.USER, "alice"))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_no_link_of_a_user_tells_what_files_of_others_are_called(tmp_path: Path, etc: Path) -> None:
+    """The service may look into every home."""
+    config = tmp_path / "home/alice/.config/guestwake"
+    secret = write(tmp_path / "home/bob/private/diary-of-bob.toml")
+    config.mkdir(parents=True)
+    (config / "guestwake.toml.d").symlink_to(secret.parent)
+    os.chown(tmp_path / "home/alice", 4_000_000, -1)
+    (problem,) = problems(look(tmp_path, Layer.USER, "alice"))
+    assert "guestwake.toml.d" in problem
+    assert "must belong to the user" in problem
+    assert "diary" not in problem
+
+
 def test_what_may_not_be_read_is_reported(tmp_path: Path, etc: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may read everything")

@@ -26,6 +26,8 @@ from guestwake.settings.source import (
 from guestwake.settings.table import shown
 from guestwake.settings.toml_text import broken, parse
 
+_NOT_THE_USERS = "not read: it must belong to the user in whose home it is"
+
 
 class Place(NamedTuple):
     """The files of one layer and whose they must be."""
@@ -178,13 +180,24 @@ def _check_writers(path: Path, status: os.stat_result, owners: Administrators) -
 def _files(place: Place) -> list[Path]:
     """Hidden files (an editor's locks) and other endings are not settings."""
     try:
-        names = os.listdir(place.drop_ins)
+        names = _names(place)
     except FileNotFoundError:
         names = []
     except OSError as err:
         raise UnreadableError(place.drop_ins, _why(err)) from err
     names = sorted(n for n in names if n.endswith(".toml") and not n.startswith("."))
     return ([place.file] if place.file else []) + [place.drop_ins / name for name in names]
+
+
+def _names(place: Place) -> list[str]:
+    """What a user's files are called is nobody else's to learn either, as by a link to a folder."""
+    folder = os.open(place.drop_ins, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not place.folders and os.fstat(folder).st_uid not in place.owners.uids:
+            raise UnreadableError(place.drop_ins, _NOT_THE_USERS)
+        return os.listdir(folder)
+    finally:
+        os.close(folder)
 
 
 def read(file: Path, place: Place, bytes_left: int) -> bytes:
@@ -213,7 +226,7 @@ def _check_file(file: Path, status: os.stat_result, place: Place) -> None:
     if place.folders:
         _check_writers(file, status, place.owners)
     elif status.st_uid not in place.owners.uids:
-        raise UnreadableError(file, "not read: it must belong to the user in whose home it is")
+        raise UnreadableError(file, _NOT_THE_USERS)
 
 
 def _why(err: OSError) -> str:
