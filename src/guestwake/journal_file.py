@@ -141,6 +141,8 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
         return _connect_readonly(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _check_wal(path)
+    if path.exists() and not os.access(path, os.W_OK):  # SQLite would open it to read, and be late
+        raise JournalError(f"{path}: {_REMEDIES[sqlite3.SQLITE_READONLY]}")
     db = sqlite3.connect(path, timeout=_LOCKED_FOR, isolation_level=None)
     try:
         _to_wal(db)
@@ -151,6 +153,10 @@ def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+# What it says when it cannot make the index that readers of a WAL share.
+_CANNOT_SHARE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
 
 
 def connect_blank(path: Path) -> sqlite3.Connection:
@@ -167,7 +173,7 @@ def _connect_readonly(path: Path) -> sqlite3.Connection:
     try:
         db = _open_readonly(path)
     except sqlite3.OperationalError as err:
-        if err.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+        if err.sqlite_errorcode & 0xFF not in _CANNOT_SHARE:
             raise
         return _read_as_copy(path)
     if _version(db, path) == len(_MIGRATIONS):
@@ -191,8 +197,8 @@ def _open_readonly(path: Path) -> sqlite3.Connection:
 
 
 def _read_as_copy(path: Path) -> sqlite3.Connection:
-    """In a folder that cannot be written SQLite refuses to read a file in WAL mode, unless another
-    process has it open."""
+    """In a folder that cannot be written, or is full, SQLite refuses to read a file in WAL mode,
+    unless another process has it open."""
     import shutil
     import tempfile
 
@@ -303,7 +309,7 @@ _REMEDIES = {
     sqlite3.SQLITE_PROTOCOL: "Another program keeps it locked; end that one, then try again.",
     sqlite3.SQLITE_READONLY: "It cannot be written by this user, or its disk is read-only.",
     sqlite3.SQLITE_PERM: "It cannot be opened by this user: run as its owner, or as root.",
-    sqlite3.SQLITE_CANTOPEN: "It cannot be opened by this user: run as its owner, or as root.",
+    sqlite3.SQLITE_CANTOPEN: "It cannot be opened by this user, or its disk takes no more files.",
     sqlite3.SQLITE_FULL: "The disk is full: make room, then try again.",
     sqlite3.SQLITE_IOERR: "The disk below it fails.",
     sqlite3.SQLITE_NOMEM: "The host's memory is short: try again.",
