@@ -22,6 +22,7 @@ from guestwake.journal import (
     Journal,
     Said,
 )
+from guestwake.journal_file import were_set_aside
 from guestwake.locks import is_held
 from guestwake.paths import Paths
 from guestwake.policy.due import Ledger, days_without_window, due, is_stale
@@ -92,13 +93,14 @@ class Status(NamedTuple):
     prompt: tuple[Say, datetime | None] | None = None
     menu: tuple[MenuRow, ...] = ()
     opened: tuple[OpenedRow, ...] = ()
+    set_aside: Path | None = None  # the last damaged journal that lies there; None: there is none
 
     @property
     def is_wrong(self) -> bool:
         """Whether somebody should do something about it."""
         orphaned = self.run is not None and not self.run.manager_lives
         stale = self.is_stale and not self.is_disabled
-        return bool(orphaned or stale or self.standing or self.problems)
+        return bool(orphaned or stale or self.standing or self.problems or self.set_aside)
 
 
 class Planned(NamedTuple):
@@ -183,10 +185,14 @@ class Reports:
     def strangers(self) -> tuple[str, ...]:
         """Sections of the settings that name no workspace here: mistyped, or another host's."""
         workspaces = self.workspaces.all()
-        known = {word for each in workspaces for word in (each.name, each.uuid.lower())}
-        layers = (load(self.paths, owner) for owner in {None, *(w.owner for w in workspaces)})
-        spots = (spot for one in layers for found in one.values.values() for spot in found)
-        return tuple(sorted({section for section, _ in spots if section and section not in known}))
+        words = [word for each in workspaces for word in (each.name, each.uuid)]
+        found: set[str] = set()
+        for owner in {None, *(each.owner for each in workspaces)}:
+            layers = load(self.paths, owner)
+            spots = (spot for values in layers.values.values() for spot in values)
+            known = set(map(layers.section_of, words))
+            found |= {section for section, _ in spots if section and section not in known}
+        return tuple(sorted(found))
 
     def status(self, now: Now, name: str | None = None) -> list[Status]:
         with _reading(self.journal_path) as journal:
@@ -296,6 +302,7 @@ class Reports:
             prompt=_prompt(workspace, mark, journal, limits, now) if mark else None,
             menu=tuple(journal.menu(workspace.uuid)),
             opened=_opened(journal, workspace),
+            set_aside=next(reversed(were_set_aside(self.journal_path)), None),
         )
 
     def _open_run(self, workspace: Workspace, run: Glance, now: Now) -> OpenRun:

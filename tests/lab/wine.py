@@ -128,6 +128,10 @@ def _make_prefix(folder: Path) -> None:
 # --- one that runs ---
 
 
+class WineFailed(AssertionError):
+    """A program ended with another code than 0: which, and all that it said."""
+
+
 class Wine:
     """Use `private_windows()`. `folder` is the WINEPREFIX, `python` the folder of python.exe."""
 
@@ -164,8 +168,8 @@ class Wine:
     def run(
         self, *command: str, patience: float = PATIENCE, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """A Windows program to its end. Raises CalledProcessError where `check`, TimeoutExpired
-        after `patience` seconds: it is killed then."""
+        """A Windows program to its end. Raises WineFailed where `check`, TimeoutExpired after
+        `patience` seconds: it is killed then."""
         with self.start(*command) as process:
             try:
                 said, errors = process.communicate(timeout=patience)
@@ -174,7 +178,7 @@ class Wine:
                 raise
         done = subprocess.CompletedProcess(command, process.returncode, said, errors)
         if check and done.returncode:
-            raise subprocess.CalledProcessError(done.returncode, command, said + errors, errors)
+            raise WineFailed(f"{command}: {done.returncode}\n{said}\n{errors}")
         return done
 
     def start(self, *command: str) -> subprocess.Popen[str]:
@@ -200,7 +204,7 @@ class Wine:
         return self.run("reg", *arguments, check=check)
 
     def pytest(self, tests: Path, *options: str, patience: float = 300.0) -> str:
-        """Tests that run on Windows, and what they said. Raises CalledProcessError where one fails
+        """Tests that run on Windows, and what they said. Raises WineFailed where one fails
         or there are none."""
         quiet = ("-q", "-p", "no:cacheprovider", "-o", "addopts=", "--tb=short", "--color=no")
         whole = ("-m", "pytest", *quiet, *options, windows_path(tests))

@@ -510,8 +510,8 @@ def test_a_section_that_names_no_workspace_is_told_and_is_no_error(world: Comman
     sections = "[workspace.wbe01]\nsplay = 5\n[workspace.web01]\nsplay = 5\n"
     (folder / "guestwake.toml").write_text(sections)
     assert world.run("settings", "check") == Exit.DONE
-    assert "[workspace.wbe01]" in world.err
-    assert "[workspace.web01]" not in world.err
+    assert "'wbe01'" in world.err
+    assert "'web01'" not in world.err
 
 
 def test_settings_show_names_where_a_value_comes_from(world: CommandWorld) -> None:

@@ -3,7 +3,7 @@ is in tests/windows."""
 
 from __future__ import annotations
 
-from datetime import time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from memory_registry import MemoryRegistry
 
 from guestwake.paths import Paths
 from guestwake.policy.limits import EVERY_DAY, CloseAction, Limits
+from guestwake.reports import Reports
 from guestwake.settings import Layer, Layers, Resolved, load, resolve
 from guestwake.settings import kept as kept_module
 from guestwake.settings.change import Whose, change, unwished, wished
@@ -20,6 +21,7 @@ from guestwake.settings.registry_users import FOLDER
 from guestwake.settings.registry_writer import RegistryWriter, value
 from guestwake.settings.source import NotWritten
 from guestwake.settings.table import BY_NAME, SETTINGS, Key, Setting
+from guestwake.workspaces import Workspace
 
 UUID = "6f3a2f86-0d7e-4a0e-9d0c-0a1b2c3d4e5f"
 WEB01 = ("web01", UUID)
@@ -140,6 +142,16 @@ def test_names_of_workspaces_are_only_names(host: Host, name: str) -> None:
     resolved = resolve(host.load(), (name, UUID))
     assert resolved.limits.guest_update_time == time(2)
     assert resolve(host.load(), WEB01).limits.guest_update_time == time(0)
+
+
+def test_settings_for_a_workspace_that_is_not_there_are_named(written: Host) -> None:
+    reports = Reports(written.paths)
+    reports.workspaces.write(
+        Workspace("Web01", UUID, "test:///", None, datetime.now(UTC), 512, None)
+    )
+    for name in ("WEB01", UUID.upper(), "Db"):
+        written.registry.write(rf"{MACHINE}\VM\{name}", text(TIME, "02:00"))
+    assert reports.strangers() == ("db",)
 
 
 # what is wrong

@@ -199,7 +199,7 @@ def _settings_show(arguments: Namespace, reports: Reports, host: HostReports | N
 def _settings_check(arguments: Namespace, reports: Reports, host: HostReports | None) -> Exit:
     problems = reports.problems()
     for name in reports.strangers():
-        complain(f"[workspace.{name}]: no workspace here has that name or UUID (yet)")
+        complain(f"settings for '{name}': no workspace here has that name or UUID (yet)")
     if arguments.json:
         keys = ("place", "setting", "sentence", "section")
         say_json([dict(zip(keys, problem, strict=True)) for problem in problems])

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import pywintypes
 import win32api
 import win32event
+import winerror
 
 from guestwake.paths import Paths
 from guestwake.settings.registry import RegistrySource
@@ -97,18 +98,20 @@ class RegistryWatch:
 def _notify(path: str, event: Any, stack: ExitStack) -> bool:
     """False: it cannot be watched."""
     while True:
-        place = _nearest(path)
         try:
+            place = _nearest(path)
             key = stack.enter_context(opened(place.path, winreg.KEY_NOTIFY))
             kinds = _CHANGES if place.is_it else winreg.REG_NOTIFY_CHANGE_NAME
             win32api.RegNotifyChangeKeyValue(int(key), place.is_it, kinds, event, _ASYNCHRONOUS)
+            if _nearest(path) == place:  # and was not made meanwhile
+                return True
         except FileNotFoundError:
             continue  # gone since
         except (OSError, IsLink, pywintypes.error) as err:
+            if getattr(err, "winerror", None) == winerror.ERROR_KEY_DELETED:
+                continue
             log.warning("'%s' is looked at every ten minutes only: %s", path, err)
             return False
-        if _nearest(path) == place:  # and was not made meanwhile
-            return True
 
 
 class _Place(NamedTuple):

@@ -56,7 +56,8 @@ class WindowsRegistry:
         except IsLink as err:
             return RegKey(name, trouble=str(err))
         except OSError as err:
-            return None if _is_gone(err) else RegKey(name, trouble=_why(err, "read"))
+            gone = isinstance(err, FileNotFoundError)
+            return None if gone else RegKey(name, trouble=_why(err, "read"))
 
     def write(self, path: str, value: RegValue) -> None:
         with _translated("written"):
@@ -102,8 +103,10 @@ class WindowsRegistry:
         try:
             with opened(hive, winreg.KEY_READ):
                 return True
-        except OSError as err:
-            return not _is_gone(err)  # one that may not be read is there
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # one that may not be read is there
 
 
 # opening
@@ -118,7 +121,8 @@ class IsLink(Exception):
 
 @contextmanager
 def opened(path: str, access: int) -> Iterator[HKEYType]:
-    """Step by step, so that no link on the way is followed. Raises OSError, IsLink."""
+    """Step by step, so that no link on the way is followed. Raises OSError, which is
+    FileNotFoundError also where it was deleted meanwhile; IsLink."""
     first, *names = path.split("\\")
     key = winreg.OpenKeyEx(_ROOTS[first], "", 0, _access(access if not names else 0))
     try:
@@ -129,6 +133,10 @@ def opened(path: str, access: int) -> Iterator[HKEYType]:
             key = below
             _check_link(key)
         yield key
+    except OSError as err:
+        if err.winerror == _KEY_DELETED:
+            raise FileNotFoundError(err.errno, err.strerror, path) from err
+        raise
     finally:
         key.Close()
 
@@ -143,10 +151,6 @@ def _check_link(key: HKEYType) -> None:
         _, kind = winreg.QueryValueEx(key, "SymbolicLinkValue")
         if kind == NUMBERS["REG_LINK"]:
             raise IsLink
-
-
-def _is_gone(err: OSError) -> bool:
-    return isinstance(err, FileNotFoundError) or err.winerror == _KEY_DELETED
 
 
 def _why(err: OSError, done: str) -> str:
@@ -195,7 +199,7 @@ class _Reader:
             except IsLink as err:
                 yield RegKey(name, trouble=str(err))
             except OSError as err:
-                if not _is_gone(err):
+                if not isinstance(err, FileNotFoundError) and err.winerror != _KEY_DELETED:
                     yield RegKey(name, trouble=_why(err, "read"))
 
     def _values(self, key: HKEYType) -> Iterator[RegValue]:
