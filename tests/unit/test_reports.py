@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from guestwake.application import Application
+from guestwake.edges.report_text import attention
 from guestwake.journal import FOR_EVER, Journal
-from guestwake.journal_file import JournalDamaged
+from guestwake.journal_file import JournalDamaged, set_aside
 from guestwake.locks import held
 from guestwake.paths import Paths
 from guestwake.policy.run import Kind, Phase, Prior, WakeRun, Why
@@ -221,6 +222,18 @@ def test_a_record_that_is_none_is_told(desk: Desk) -> None:
         db.execute("UPDATE run SET run = '[]'")
     with pytest.raises(JournalDamaged):
         desk.status()
+
+
+def test_a_journal_that_was_set_aside_is_told_until_it_is_moved_away(desk: Desk) -> None:
+    assert desk.status().set_aside is None
+    path = desk.reports.journal_path
+    aside = set_aside(path, NOON)
+    assert desk.status().set_aside == aside
+    assert desk.status().is_wrong
+    assert any(str(aside) in sentence for sentence in attention(desk.status()))
+    for part in path.parent.glob("*.damaged-*"):
+        part.unlink()
+    assert desk.status().set_aside is None
 
 
 def test_what_is_lent_counts_down_to_nothing(desk: Desk) -> None:

@@ -81,6 +81,11 @@ def attention(status: Status) -> Iterator[str]:
             f"{status.catch_up_days}. See: guestwake history {_quoted(name)}"
         )
     yield from (f"Settings: {problem}" for problem in status.problems)
+    if status.set_aside:
+        yield (
+            f"The journal was damaged, and was set aside as '{status.set_aside}'. Say again what "
+            "was skipped, paused or held before, and move that file away."
+        )
 
 
 def standing(name: str, row: EventRow) -> str:
