@@ -35,6 +35,8 @@ class Day(World):
         self._general = False
         self._uuids: dict[str, str] = {}
         self._vms: dict[str, MemoryVm] = {}
+        self._open: Journal | None = None
+        self._open_of: list[int | None] = []
         super().__init__(folder, datetime.fromisoformat(start).replace(tzinfo=self.zone))
 
     killed = Killed()  # for who raises it at a point
@@ -136,9 +138,7 @@ class Day(World):
 
     def _names(self) -> list[str]:
         """Of the workspaces that are looked after, whatever became of their VMs."""
-        folder = self.paths.state / "workspaces"
-        there = set(os.listdir(folder)) if folder.is_dir() else set()
-        return [name for name, uuid in self._uuids.items() if f"{uuid}.json" in there]
+        return [name for name, uuid in self._uuids.items() if uuid in self.there]
 
     def power(self, name: str) -> Power:
         return self.vm(name).power
@@ -153,7 +153,13 @@ class Day(World):
         return [deed.what for deed in deeds if deed.vm == name and deed.who == "driver"]
 
     def journal(self) -> Journal:
-        return Journal(self.office.journal_path, readonly=True)
+        """To read, and not to be closed: it stays open, as the resident service's does, while the
+        same files are there."""
+        path = self.office.journal_path
+        files = [_file(path), _file(path.with_name(f"{path.name}-wal"))]
+        if self._open is None or None in files or files != self._open_of:
+            self._open, self._open_of = Journal(path, readonly=True), files
+        return self._open
 
     def uuid(self, name: str) -> str:
         return self._uuids[name]
@@ -409,3 +415,10 @@ class At:
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         path.write_bytes(b"no journal " * 2000)
+
+
+def _file(path: Path) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return None

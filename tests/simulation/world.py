@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import heapq
 import json
-import os
 import resource
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -40,7 +39,7 @@ from guestwake.policy.window import openings
 from guestwake.policy.words import HostFacts, Logon, Now, Power, Verb
 from guestwake.settings.resolve import Layers, Resolved
 from guestwake.update_manager import Ended
-from guestwake.workspaces import Workspace, WorkspaceError
+from guestwake.workspaces import Workspace, WorkspaceError, Workspaces
 
 URI = "memory:///"
 _NEVER = float("inf")
@@ -77,6 +76,22 @@ class Clock:
         self._process.hurried = True
 
 
+class KnownWorkspaces(Workspaces):
+    """Nobody else writes their files, so that the world knows which there are without a look."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.paths.state / "workspaces")
+        self._there = world.there
+
+    def write(self, workspace: Workspace) -> None:
+        super().write(workspace)
+        self._there.add(workspace.uuid)
+
+    def forget(self, workspace: Workspace) -> None:
+        super().forget(workspace)
+        self._there.discard(workspace.uuid)
+
+
 class Program(Application):
     """On the pretend host. Only the world writes settings, so it knows without a look at the files
     that none has changed: a third of all the time went there."""
@@ -91,6 +106,7 @@ class Program(Application):
             open_hypervisor=lambda uri: Hypervisor(world),
             parser=parser,
         )
+        self.workspaces = KnownWorkspaces(world)
         self._pretend = world
 
     def layers(self, owner: str | None) -> Layers:
@@ -172,7 +188,8 @@ class WatchedJournal(Journal):
         if read_only is not self._read_only:
             self._db.execute(f"PRAGMA query_only = {read_only:d}")
             self._read_only = read_only
-        with self._no_room() if self._world.journal_fault == "full" else _as_is(), super().turn():
+        room = self._no_room() if self._world.journal_fault == "full" else nullcontext()
+        with room, super().turn():
             self._reached = Reached()
             yield
             self._world.point("before commit")
@@ -210,11 +227,6 @@ class WatchedJournal(Journal):
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@contextmanager
-def _as_is() -> Iterator[None]:
-    yield
 
 
 class Hypervisor(MemoryHypervisor):
@@ -304,11 +316,13 @@ class World:
         self.clock_error = timedelta(0)  # how far the wall clock was set off
         self._start = start.astimezone(UTC)
         self._booted, self.boots = -86_400.0, 1
+        self._now_of: object = None
         self.machine = MemoryMachine(self.now)
         self.host = SimulatedHost(self)
         self.processes: list[Process] = []
         self.finished: list[Process] = []
         self.reached = Reached()
+        self.there: set[str] = set()  # the UUIDs of workspaces that there are files of
         self.journal_fault: str | None = None  # "read-only", "full", "locked"
         self.restarts_after: float | None = 5.0  # a process that failed; None: nobody does
         self.on_point: Callable[[str], None] = _nothing
@@ -347,12 +361,17 @@ class World:
         return self.real - self.slept - self._booted
 
     def now(self) -> Now:
-        return Now(
-            wall=self._start + timedelta(seconds=self.real) + self.clock_error,
-            elapsed=self.real - self._booted,
-            boot_id=f"boot-{self.boots}",
-            asleep=self.slept,
-        )
+        """Asked a dozen times in each pass, and put together once in each instant."""
+        instant = (self.real, self._booted, self.slept, self.clock_error)
+        if instant != self._now_of:
+            self._now_of = instant
+            self._now = Now(
+                wall=self._start + timedelta(seconds=self.real) + self.clock_error,
+                elapsed=self.real - self._booted,
+                boot_id=f"boot-{self.boots}",
+                asleep=self.slept,
+            )
+        return self._now
 
     def real_of(self, wall: datetime) -> float:
         """When the host's clock, as it is set now, will show `wall`."""
@@ -565,12 +584,10 @@ class World:
         self._alarms.clear()
 
     def _names(self) -> list[str]:
-        folder = self.paths.state / "workspaces"
-        there = set(os.listdir(folder)) if folder.is_dir() else set()
-        return [it.name for it in self.machine.all() if f"{it.uuid}.json" in there]
+        return [it.name for it in self.machine.all() if it.uuid in self.there]
 
     def has_workspace(self, it: MemoryVm) -> bool:
-        return (self.paths.state / "workspaces" / f"{it.uuid}.json").exists()
+        return it.uuid in self.there
 
     def alarm(self, name: str) -> float:
         if name not in self._alarms:
