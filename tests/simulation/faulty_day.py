@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from day import NO_SPACE, NOBODY_ANSWERS, Day
-from random_day import TOMORROW, WAKES, Act, RandomDay
+from random_day import WAKES, Act, RandomDay
 
 from guestwake.hypervisors.api import Vm
 from guestwake.hypervisors.memory import MemoryVm
@@ -243,6 +243,7 @@ def _is_on(seen: Watched, setting: str) -> bool:
 class FaultyDay(RandomDay):
     kind = "faults"
     eventful = 1500.0
+    nights = 13
     watches = Observer
 
     def stage(self) -> None:
@@ -517,8 +518,8 @@ class FaultyDay(RandomDay):
 
     def next_night(self) -> None:
         """The window of the next date, in a world without faults: who may be awake has it."""
-        day, date = self.day, TOMORROW.strftime("%m-%d")
-        day.run_for(day.real_of(TOMORROW) - day.real)
+        day, date = self.day, self.midnight.strftime("%m-%d")
+        day.run_for(day.real_of(self.midnight) - day.real)
         rested = [name for name in self.observer.vms if self._has_a_window(name)]
         self.say("the next night")
         day.run_for(1200)

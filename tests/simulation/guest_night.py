@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from day import NO_SPACE, NOBODY_ANSWERS
-from random_day import TOMORROW, RandomDay
+from random_day import RandomDay
 from reporter import MemoryService, Somebody
 
 from guestwake.hypervisors.api import Vm
@@ -46,6 +46,7 @@ class Seen:
 class GuestNight(RandomDay):
     kind = "guests"
     eventful = OPENS + 60 * MINUTES
+    nights = 13
 
     def stage(self) -> None:
         self.seen: dict[str, Seen] = {}
@@ -264,12 +265,12 @@ class GuestNight(RandomDay):
         """The window of the next date, a shorter one; the guests report, and nothing is wanted or
         done."""
         for name, seen in self.seen.items():
-            self.day.set(name, **seen.settings | {"guest_update_duration": 20})
-        self.day.run_for(self.day.real_of(TOMORROW) - self.day.real)
+            self.day.set(name, **seen.settings | {"guest_update_duration": 5})
+        self.day.run_for(self.day.real_of(self.midnight) - self.day.real)
         at_rest = [name for name in self.seen if self.day.power(name) is not Power.RUNNING]
         self.say("the next night")
         self.day.run_for(OPENS + 2 * 3600)  # restarted, it is busy until MaxExtension is used up
         self.check_quiet()
-        date = TOMORROW.strftime("%m-%d")
+        date = self.midnight.strftime("%m-%d")
         had = [name for name in at_rest if date in self.day.dates(name)]
         assert had == at_rest, f"I3: only {had} of {at_rest} had the next window"

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from typing import ClassVar, Self
@@ -49,7 +49,7 @@ class Broken(AssertionError):
 
     def __init__(self, day: RandomDay, err: Exception) -> None:
         happened = "\n  ".join(day.log)
-        super().__init__(f"GUESTWAKE_SEED={day.seed}: {_sentence(err)}\n  {happened}")
+        super().__init__(f"SEED={day.kind}:{day.seed}: {_sentence(err)}\n  {happened}")
         self.day, self.sentence = day, _sentence(err)
 
     @property
@@ -67,6 +67,7 @@ class RandomDay(ABC):
 
     kind: ClassVar[str]
     eventful: ClassVar[float]  # seconds: things happen until then
+    nights: ClassVar[int] = 1  # that follow, and on which nothing happens
 
     def __init__(self, day: Day, seed: int, kept: Iterable[str] | None = None) -> None:
         self.day, self.seed = day, seed
@@ -80,6 +81,7 @@ class RandomDay(ABC):
             str, bool
         ] = {}  # by VM: its manager died as nobody could tell whose it is
         self.plan: list[Act] = []
+        self.midnight = TOMORROW  # with which the next night begins
         self.tell: Callable[[str], None] | None = None  # is given each line of the log at once
         self._points: tuple[float, Counter[str]] = (0.0, Counter())  # of this instant, by workspace
         day.on_point = self._maybe_kill
@@ -102,7 +104,7 @@ class RandomDay(ABC):
 
     @abstractmethod
     def next_night(self) -> None:
-        """Where nothing happens. It must be as if nothing ever had."""
+        """The one after `midnight`, where nothing happens. It must be as if nothing ever had."""
 
     @classmethod
     def world(cls, folder: Path, seed: int) -> Day:
@@ -141,12 +143,18 @@ class RandomDay(ABC):
         self.say("nothing more happens")
         self.quiet()
         self.check_quiet()
-        self.next_night()
+        for _ in range(self.nights):
+            self.midnight = max(TOMORROW, self._next_midnight())
+            self.next_night()
+
+    def _next_midnight(self) -> datetime:
+        """By the host's clock."""
+        return datetime.combine(self.day.now().wall.date() + timedelta(days=1), time(), UTC)
 
     @property
     def vm_days(self) -> float:
-        """The time that passed in the simulation, times its VMs."""
-        return self.day.real * len(self.day.machine.all()) / DAY
+        """The time that passed for each VM of the simulation while it was a workspace."""
+        return self.day.looked_after / DAY
 
     @property
     def wakes(self) -> int:

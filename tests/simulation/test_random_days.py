@@ -1,45 +1,53 @@
-"""Random days with faults, each from a seed. A failure names its seed;
-`GUESTWAKE_SEED=… pytest tests/simulation/test_random_days.py` plays that day again, and
-`make simulate SEED=faults:…` tells it. Many more: `make simulate`. A found seed becomes a named
-test, of a story where a few words tell it."""
+"""Random days of every kind, each from a seed. A failure names its seed, and
+`make simulate SEED=…` tells that day. A found seed becomes a named test, of a story where a few
+words tell it (`test_stories.py` and others), else in `test_once_failed.py`."""
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from day import Day
-from faulty_day import FaultyDay
+from kinds import KINDS
+from random_day import RandomDay
 
 from guestwake.policy.words import Power
 
-DAYS_IN_CHECK = 20  # in `make check`
-DAYS = 60  # in `make test`
-DAYS_FULL = 3000
+SIMULATE = Path(__file__).resolve().parents[2] / "tools" / "simulate"
+SEEDS_IN_CHECK = 3  # of each kind, in `make check`
+VM_DAYS = 5_000  # in `make test`; on two cores that do nothing else in less than a minute
+VM_DAYS_FULL = 50_000
 
 
-def seeds(count: int) -> range:
-    given = os.environ.get("GUESTWAKE_SEED")
-    return range(int(given), int(given) + 1) if given else range(count)
-
-
-@pytest.mark.parametrize("seed", seeds(DAYS)[:DAYS_IN_CHECK])
-def test_random_days_keep_the_promises(seed: int, folder: Path) -> None:
-    FaultyDay.play(seed, folder)
+@pytest.mark.parametrize("seed", range(SEEDS_IN_CHECK))
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+def test_random_days_keep_the_promises(kind: type[RandomDay], seed: int, folder: Path) -> None:
+    kind.play(seed, folder)
 
 
 @pytest.mark.more
-@pytest.mark.parametrize("seed", seeds(DAYS)[DAYS_IN_CHECK:])
-def test_more_random_days_keep_the_promises(seed: int, folder: Path) -> None:
-    FaultyDay.play(seed, folder)
+def test_new_random_days_keep_the_promises() -> None:
+    _simulate(VM_DAYS)
 
 
 @pytest.mark.full
-def test_many_random_days_keep_the_promises(folder: Path) -> None:
-    for seed in seeds(DAYS_FULL):
-        FaultyDay.play(seed, folder)
+def test_many_new_random_days_keep_the_promises() -> None:
+    _simulate(VM_DAYS_FULL)
+
+
+def _simulate(vm_days: int) -> None:
+    """With seeds that nobody has had yet, on all cores. What it prints tells with which, and a
+    failure with how little of its day and with the command that tells it again."""
+    done = subprocess.run(
+        [sys.executable, SIMULATE, "--days", str(vm_days)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_deadline_a_rounding_away_is_waited_for(day: Day) -> None:

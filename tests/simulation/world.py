@@ -323,6 +323,7 @@ class World:
         self.finished: list[Process] = []
         self.reached = Reached()
         self.there: set[str] = set()  # the UUIDs of workspaces that there are files of
+        self.looked_after = 0.0  # seconds, the sum over all VMs of how long each was a workspace
         self.journal_fault: str | None = None  # "read-only", "full", "locked"
         self.restarts_after: float | None = 5.0  # a process that failed; None: nobody does
         self.on_point: Callable[[str], None] = _nothing
@@ -389,12 +390,13 @@ class World:
         while True:
             self._let_all_go_on()
             self.on_rest()
-            moment = self._next_moment()
+            moment, before = self._next_moment(), self.real
+            self.real = max(self.real, min(moment, end))
+            if moment <= end:
+                self._let_happen()
+            self.looked_after += (self.real - before) * len(self.there)
             if moment > end:
-                self.real = max(self.real, end)
                 return
-            self.real = max(self.real, moment)
-            self._let_happen()
 
     def _next_moment(self) -> float:
         moments = [act.at for act in self._acts[:1]]
