@@ -132,9 +132,9 @@ def _require_restart(given: Given) -> int:
 
 
 def _status(given: Given) -> int:
-    from guestwake_guest import status
+    from guestwake_guest.linux_status import show_here
 
-    return status.show(System(), as_json="--json" in given)
+    return show_here(System(), as_json="--json" in given)
 
 
 def _install(given: Given) -> int:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 from guestwake_guest.busy import is_busy
 from guestwake_guest.children import Children
 from guestwake_guest.detectors import DETECTORS
-from guestwake_guest.journal import warn
 from guestwake_guest.presence import Presence
 from guestwake_guest.questions import Questions
+from guestwake_guest.reasons import Reasons
 from guestwake_guest.report import Findings, Identity
 from guestwake_guest.system import System
 from guestwake_guest.update_clients import CLIENTS
-from guestwake_guest.view import Unclear, View
-from guestwake_wire.messages import Reason, Strength
+from guestwake_guest.view import View
 
 
 class Looker:
@@ -26,17 +22,16 @@ class Looker:
         self._system = system
         self._questions = Questions(system, children)
         self._presence = Presence()
-        # When each source began to say so, by the elapsed clock, and what it said last.
-        self._began: dict[str, float] = {}
-        self._said: dict[str, Reason] = {}
-        self._failing: set[str] = set()
+        self._reasons = Reasons(system.elapsed)
 
     def look(self) -> Findings:
         view = self.view()
         clients = tuple(client.client(view) for client in CLIENTS if client.is_here(view))
         busy = is_busy(view, clients)
         self._questions.busy = busy is True
-        return Findings(busy, self._restart(view), clients, self._presence.sessions(view))
+        return Findings(
+            busy, self._reasons.found(view, DETECTORS), clients, self._presence.sessions(view)
+        )
 
     def view(self) -> View:
         return View(self._system, self._questions, self.window_since)
@@ -48,43 +43,6 @@ class Looker:
     def is_unsure(self) -> bool:
         """Who is here, or whether the guest is busy, will be known in a moment."""
         return self._questions.under_way(apart=False)
-
-    def _restart(self, view: View) -> tuple[Reason, ...]:
-        """Strong ones first."""
-        found = (self._found(view, detector) for detector in DETECTORS)
-        reasons = [self._dated(reason) for reason in found if reason]
-        self._forget_all_but({reason.source for reason in reasons})
-        return tuple(sorted(reasons, key=lambda reason: reason.strength is Strength.WEAK))
-
-    def _found(self, view: View, detector: Any) -> Reason | None:
-        """What a source cannot tell now is what it told last. One that fails takes no other with
-        it."""
-        source: str = detector.SOURCE
-        try:
-            found = detector.find(view)
-        except Exception as error:  # whatever it is: it must not silence the others
-            self._warn_once(source, error)
-            found = Unclear.CANNOT_TELL
-        else:
-            self._failing.discard(source)
-        return self._said.get(source) if found is Unclear.CANNOT_TELL else found
-
-    def _dated(self, reason: Reason) -> Reason:
-        """Its age by the elapsed clock from when it was first seen: a file's own time is by the
-        clock that is set when the guest is restored."""
-        now = self._system.elapsed()
-        began = self._began.setdefault(reason.source, now - (reason.since or 0))
-        self._said[reason.source] = reason
-        return reason._replace(since=max(0, int(now - began)))
-
-    def _forget_all_but(self, sources: Iterable[str]) -> None:
-        for source in set(self._began) - set(sources):
-            del self._began[source], self._said[source]
-
-    def _warn_once(self, source: str, error: Exception) -> None:
-        if source not in self._failing:
-            warn(f"'{source}' cannot tell: {type(error).__name__}: {error}, asking on")
-            self._failing.add(source)
 
 
 def wanted_units(view: View) -> list[str]:

@@ -1,42 +1,23 @@
-"""`guestwake-guest status`: one look, waited for, as people or programs read it.
-
-Commands that only root may ask are not asked for anybody else; what they would say is missing.
-"""
+"""`guestwake-guest status`: one look, as people or programs read it."""
 
 from __future__ import annotations
 
 import json
-import select
 from collections.abc import Iterator
 
-from guestwake_guest.children import Children
 from guestwake_guest.exit_codes import Exit
-from guestwake_guest.look import Looker, identity
-from guestwake_guest.report import Findings, framed, report
-from guestwake_guest.system import System
+from guestwake_guest.report import Findings, Identity, framed, report
 from guestwake_wire.messages import Client, Reason, Report, Session, Strength
 
-_WAIT = 30.0  # seconds, for commands that are asked something
 _BUSY = {True: "busy: yes", False: "busy: no", None: "busy: cannot be told"}
 
 
-def show(system: System, *, as_json: bool) -> int:
-    told = report(identity(system), _looked(system), 1, int(system.wall()))
+def show(who: Identity, findings: Findings, wall: float, *, as_json: bool) -> int:
+    """`wall`: unix seconds."""
+    told = report(who, findings, 1, int(wall))
     print(_json(told) if as_json else "\n".join(_lines(told)))
     strong = any(reason.strength is Strength.STRONG for reason in told.restart)
     return Exit.RESTART_REQUIRED if strong else Exit.DONE
-
-
-def _looked(system: System) -> Findings:
-    children = Children()
-    looker = Looker(system, children)
-    until = system.elapsed() + _WAIT
-    findings = looker.look()
-    while looker.asks() and system.elapsed() < until:
-        select.select(children.outputs(), [], [], 0.05)
-        if children.tend(system.elapsed()):
-            findings = looker.look()
-    return findings
 
 
 def _json(told: Report) -> str:

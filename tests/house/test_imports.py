@@ -155,10 +155,11 @@ LIBRARIES = {
     "comtypes": ("guestwake.schedulers.windows_tasks",),
     **dict.fromkeys(
         (
-            *("pywintypes", "win32api", "win32con", "win32event", "win32evtlog", "win32file"),
-            *("win32security", "winerror"),
+            *("pythoncom", "pywintypes", "servicemanager", "win32api", "win32com", "win32con"),
+            *("win32event", "win32evtlog", "win32file", "win32security", "win32service"),
+            *("win32serviceutil", "winerror"),
         ),
-        ("guestwake.*windows*",),
+        ("guestwake.*windows*", "guestwake_guest.windows.windows_*"),
     ),
     "cryptography": ("guestwake.channels.pairing",),
     "watchdog": ("guestwake.edges.watch",),

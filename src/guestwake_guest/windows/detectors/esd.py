@@ -1,0 +1,18 @@
+"""The ESD signal: whatever else installs software here has set MED-V's event (contract, section
+7; the page, "Reboot Notification Using your ESD System")."""
+
+from __future__ import annotations
+
+from guestwake_guest.view import Finding
+from guestwake_guest.windows.view import WindowsView
+from guestwake_wire.messages import Reason, Strength
+
+SOURCE = "esd-signal"
+WATCHED = ()
+
+
+def find(view: WindowsView) -> Finding:
+    if view.signal is None:
+        return None
+    since = max(0, int(view.elapsed - view.signal.at))
+    return Reason(SOURCE, Strength.STRONG, since, view.signal.text or "asked for without a reason")

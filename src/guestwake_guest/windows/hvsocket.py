@@ -1,0 +1,67 @@
+"""hvsocket, to the Hyper-V host below: the guest listens, the host connects.
+
+Python has these sockets on Windows since 3.12. Only the partition above this guest can reach it:
+Hyper-V carries nobody else's. Has not been run on a Hyper-V so far.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from typing import Any, Callable, Optional
+
+from guestwake_guest.windows.streams import SocketStream
+
+# As Linux guests have vsock's port 0x6777 there ("gw").
+SERVICE = "00006777-facb-11e6-bd58-64006a7986d3"
+
+
+def listening() -> Optional[socket.socket]:
+    """None: this Python, or this Windows, has none."""
+    family = getattr(socket, "AF_HYPERV", None)
+    if family is None:
+        return None
+    made: Any = socket
+    listener = socket.socket(family, socket.SOCK_STREAM, made.HV_PROTOCOL_RAW)
+    try:
+        listener.bind((made.HV_GUID_PARENT, SERVICE))
+        listener.listen(2)
+    except OSError:
+        listener.close()
+        return None
+    return listener
+
+
+class HvSocket:
+    """A Transport. The latest connection counts."""
+
+    def __init__(self, hurry: Callable[[], None], listener: Optional[socket.socket] = None) -> None:
+        self._hurry = hurry
+        self._listener = listener or listening()
+        self._lock = threading.Lock()
+        self._new: Optional[SocketStream] = None
+        if self._listener is not None:
+            threading.Thread(target=self._accept, daemon=True).start()
+
+    def look(self) -> Optional[SocketStream]:
+        with self._lock:
+            new, self._new = self._new, None
+            return new
+
+    def waits_on(self) -> Optional[int]:
+        return None
+
+    def lost(self) -> None:
+        """It goes on listening."""
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        while True:
+            with suppress(OSError):
+                connection = self._listener.accept()[0]
+                with self._lock:
+                    before, self._new = self._new, SocketStream(connection, self._hurry)
+                if before is not None:
+                    before.close()
+                self._hurry()

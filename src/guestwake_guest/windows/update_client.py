@@ -1,0 +1,137 @@
+"""The Windows Update client: busy or not, what is left, what it last installed.
+
+Who asks it waits in a thread of its own; a look takes the last answer. A running TiWorker proves
+nothing, so nobody looks for one (contract, section 6).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Callable, NamedTuple, Optional, Protocol
+
+from guestwake_guest.journal import warn
+from guestwake_wire.messages import INSTALLED_MAX, NAME_MAX, Client, ClientState, Installed, clean
+
+NAME = "windows-update"
+ASK_AGAIN = 60.0  # seconds between two questions
+PATIENCE = 120.0  # seconds without an answer, after which nobody knows
+
+
+class Entry(NamedTuple):
+    """`at`: unix seconds."""
+
+    title: str
+    at: int
+
+
+class Answer(NamedTuple):
+    """`left`: updates that are not installed yet; None: not asked, as it is busy."""
+
+    busy: bool
+    left: Optional[int]
+    installed: tuple[Entry, ...] = ()
+
+
+class Asks(Protocol):
+    """Each may take minutes. Raises OSError."""
+
+    def ask(self) -> Answer: ...
+    def nudge(self) -> None: ...
+
+
+class UpdateClient:
+    """`agent` makes who asks Windows, in the thread that will. `hurry` is called from that thread
+    when there is an answer."""
+
+    def __init__(
+        self,
+        agent: Callable[[], Asks],
+        elapsed: Callable[[], float],
+        hurry: Callable[[], None],
+    ) -> None:
+        self._agent, self._elapsed, self._hurry = agent, elapsed, hurry
+        self._wanted = threading.Event()
+        self._lock = threading.Lock()
+        self._answer: Optional[Answer] = None
+        self._asked_at: Optional[float] = None
+        self._under_way = False
+        self._is_new = False
+        self._nudge = False
+        self._warned = ""
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def client(self) -> Client:
+        """As of the last answer; the next one is on its way."""
+        now = self._elapsed()
+        with self._lock:
+            answer, asked_at = self._answer, self._asked_at
+            is_late = self._under_way and asked_at is not None and now > asked_at + PATIENCE
+            if not self._under_way and (asked_at is None or now >= asked_at + ASK_AGAIN):
+                self._under_way, self._asked_at = True, now
+                self._wanted.set()
+        return _client(None if is_late else answer)
+
+    def has_news(self) -> bool:
+        """An answer has come since this was asked last."""
+        with self._lock:
+            news, self._is_new = self._is_new, False
+            return news
+
+    def is_unsure(self) -> bool:
+        """The first answer will be here in a moment."""
+        with self._lock:
+            asked_at = self._asked_at
+            waits = self._answer is None and self._under_way and asked_at is not None
+            return waits and self._elapsed() < (asked_at or 0.0) + PATIENCE
+
+    def ask_soon(self) -> None:
+        with self._lock:
+            self._asked_at = None
+
+    def nudge(self) -> None:
+        with self._lock:
+            self._nudge = True
+        self._wanted.set()
+
+    def _work(self) -> None:
+        agent: Optional[Asks] = None
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            try:
+                agent = agent or self._agent()
+                self._do(agent)
+            except Exception as error:  # whatever Windows' own parts raise
+                self._take(None, f"{type(error).__name__}: {error}")
+
+    def _do(self, agent: Asks) -> None:
+        with self._lock:
+            nudge, self._nudge, asks = self._nudge, False, self._under_way
+        if nudge:
+            agent.nudge()
+        if asks:
+            self._take(agent.ask(), "")
+
+    def _take(self, answer: Optional[Answer], trouble: str) -> None:
+        with self._lock:
+            self._answer = answer
+            self._under_way, self._is_new = False, True
+        if trouble and trouble != self._warned:
+            warn(f"Windows Update cannot be asked: {trouble}; asking on")
+        self._warned = trouble
+        self._hurry()
+
+
+def _client(answer: Optional[Answer]) -> Client:
+    if answer is None:
+        return Client(NAME, ClientState.UNKNOWN)
+    state = ClientState.IDLE
+    if answer.busy:
+        state = ClientState.BUSY
+    elif answer.left == 0:
+        state = ClientState.NOTHING_LEFT
+    installed = tuple(
+        Installed(clean(one.title, NAME_MAX), "", one.at)
+        for one in answer.installed[:INSTALLED_MAX]
+    )
+    return Client(NAME, state, installed, len(answer.installed) - len(installed))

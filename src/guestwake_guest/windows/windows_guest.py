@@ -1,0 +1,88 @@
+"""A Windows guest as the loop knows it. Pure but for what it is given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Callable, Optional
+
+from guestwake_guest.journal import tell, warn
+from guestwake_guest.reasons import Reasons
+from guestwake_guest.report import Findings, Identity
+from guestwake_guest.windows.detectors import DETECTORS
+from guestwake_guest.windows.registry import Registry
+from guestwake_guest.windows.sessions import Told, sessions
+from guestwake_guest.windows.update_client import UpdateClient
+from guestwake_guest.windows.view import Given, WindowsView
+from guestwake_wire.messages import ClientState, Session, SessionKind
+
+_NOBODY_KNOWS = Session("?", SessionKind.GRAPHICAL, 0, None)
+
+
+class WindowsGuest:
+    """`told`: the sessions, raising OSError; `given`: the ESD signal of this boot."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        registry: Registry,
+        told: Callable[[], Iterable[Told]],
+        given: Callable[[], Optional[Given]],
+        updates: UpdateClient,
+        *,
+        elapsed: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.identity = identity
+        self.elapsed, self.wall = elapsed, wall
+        self._registry, self._told, self._given = registry, told, given
+        self._updates = updates
+        self._reasons = Reasons(elapsed)
+        self._changed = False
+        self._warned = False
+
+    def changed(self) -> None:
+        """Something that is watched: it is time to look."""
+        self._changed = True
+
+    def opened(self, since: float | None) -> None:
+        if since is not None:
+            self._updates.ask_soon()
+
+    def look(self) -> Findings:
+        view = WindowsView(self._registry, self.elapsed(), self._given())
+        client = self._updates.client()
+        busy = None if client.state is ClientState.UNKNOWN else client.state is ClientState.BUSY
+        restart = self._reasons.found(view, DETECTORS)
+        return Findings(busy, restart, (client,), self._sessions())
+
+    def is_unsure(self) -> bool:
+        return self._updates.is_unsure()
+
+    def tend(self, now: float) -> bool:
+        changed, self._changed = self._changed, False
+        return self._updates.has_news() or changed
+
+    def next_end(self, now: float) -> float | None:
+        """When a reason that settles will count."""
+        left = self._reasons.settling(DETECTORS)
+        return None if left is None else now + left
+
+    def outputs(self) -> Iterable[int]:
+        return ()
+
+    def nudge(self, now: float) -> None:
+        tell("letting Windows Update look now")
+        self._updates.nudge()
+
+    def _sessions(self) -> tuple[Session, ...]:
+        """Where nobody can tell, somebody may be there: that is never nobody."""
+        try:
+            found = sessions(self._told())
+        except OSError as error:
+            if not self._warned:
+                warn(f"Windows does not tell who is here: {error}")
+            self._warned = True
+            return (_NOBODY_KNOWS,)
+        self._warned = False
+        return found

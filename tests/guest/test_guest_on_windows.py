@@ -1,0 +1,277 @@
+"""What a Windows guest finds and says, on a pretend Windows (windows_scene.py)."""
+
+from __future__ import annotations
+
+import pytest
+from windows_scene import Scene, until
+
+from guestwake_guest.windows.sessions import Told, sessions
+from guestwake_guest.windows.signal import WindowsSignal
+from guestwake_guest.windows.update_client import ASK_AGAIN, PATIENCE, Answer, Entry
+from guestwake_guest.windows.view import Given
+from guestwake_wire.messages import ClientState, Reason, SessionKind, Strength
+
+SERVICING = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing"
+AUTO_UPDATE = r"SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update"
+MANAGER = r"SYSTEM\CurrentControlSet\Control\Session Manager"
+NAMES = r"SYSTEM\CurrentControlSet\Control\ComputerName"
+SECOND = 10_000_000
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def found(scene: Scene) -> dict[str, Reason]:
+    return {reason.source: reason for reason in scene.guest.look().restart}
+
+
+# -- restart required
+
+
+def test_a_fresh_windows_wants_none(scene: Scene) -> None:
+    assert found(scene) == {}
+
+
+STRONG = [
+    ("windows-update", rf"{AUTO_UPDATE}\RebootRequired", {}),
+    ("update-exe", r"SOFTWARE\Microsoft\Updates", {"UpdateExeVolatile": 2}),
+    (
+        "configuration-manager",
+        r"SOFTWARE\Microsoft\SMS\Mobile Client\Reboot Management\RebootData",
+        {},
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "key", "values"), STRONG)
+def test_a_source_says_so_and_no_more(
+    scene: Scene, source: str, key: str, values: dict[str, object]
+) -> None:
+    scene.registry.values[key] = values
+    assert {name: one.strength for name, one in found(scene).items()} == {source: Strength.STRONG}
+    scene.now += 40
+    assert found(scene)[source].since == 40
+    del scene.registry.values[key]
+    assert found(scene) == {}
+
+
+@pytest.mark.parametrize("name", ["RebootPending", "RebootInProgress", "PackagesPending"])
+def test_servicing_counts_once_it_has_settled(scene: Scene, name: str) -> None:
+    scene.registry.values[rf"{SERVICING}\{name}"] = {}
+    assert found(scene) == {}
+    assert scene.guest.next_end(scene.now) == scene.now + 15
+    scene.now += 14
+    assert found(scene) == {}
+    scene.now += 1
+    assert name in found(scene)["component-based-servicing"].text
+    assert scene.guest.next_end(scene.now) is None
+
+
+def test_servicing_that_comes_and_goes_is_nothing(scene: Scene) -> None:
+    for _ in range(5):
+        scene.registry.values[rf"{SERVICING}\RebootPending"] = {}
+        assert found(scene) == {}
+        scene.now += 10
+        scene.registry.values.clear()
+        assert found(scene) == {}
+        scene.now += 10
+
+
+def test_a_new_computer_name(scene: Scene) -> None:
+    scene.registry.values[rf"{NAMES}\ActiveComputerName"] = {"ComputerName": "OLD"}
+    scene.registry.values[rf"{NAMES}\ComputerName"] = {"ComputerName": "old"}
+    assert found(scene) == {}
+    scene.registry.values[rf"{NAMES}\ComputerName"] = {"ComputerName": "NEW"}
+    assert "'NEW'" in found(scene)["computer-name"].text
+
+
+def test_pending_renames_are_a_weak_sign(scene: Scene) -> None:
+    names = [r"\??\C:\a", "", r"\??\C:\b", r"!\??\C:\c"]
+    scene.registry.values[MANAGER] = {"PendingFileRenameOperations": names}
+    (only,) = scene.guest.look().restart
+    assert only.strength is Strength.WEAK
+    assert only.text.startswith("2 files")
+
+
+JUNK = [b"\0" * 9, "text", 0, None, [], {}, 2**64]
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_values_of_any_type_harm_nobody(scene: Scene, junk: object) -> None:
+    scene.registry.values = {
+        MANAGER: {"PendingFileRenameOperations": junk},
+        rf"{NAMES}\ActiveComputerName": {"ComputerName": junk},
+        rf"{NAMES}\ComputerName": {"ComputerName": "x"},
+        r"SOFTWARE\Microsoft\Updates": {"UpdateExeVolatile": junk},
+    }
+    assert set(found(scene)) <= {"computer-name", "update-exe"}
+
+
+def test_what_cannot_be_read_is_what_it_was(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene.registry.values[rf"{AUTO_UPDATE}\RebootRequired"] = {}
+    assert set(found(scene)) == {"windows-update"}
+    scene.registry.trouble = PermissionError("no")
+    assert set(found(scene)) == {"windows-update"}
+    assert "windows-update" in capsys.readouterr().err
+
+
+# -- the ESD signal
+
+
+def test_a_signal_is_heard_once_and_kept_for_the_boot(scene: Scene) -> None:
+    signal = WindowsSignal(scene.kept, scene.elapsed)
+    assert not signal.is_readable()
+    signal.heard()
+    assert signal.is_readable()
+    assert signal.take()
+    assert not signal.is_readable()
+    assert signal.paused_until == scene.now + 1
+    scene.now += 30
+    signal.heard()
+    assert not signal.take()  # it is known
+    assert found(scene)["esd-signal"] == Reason(
+        "esd-signal", Strength.STRONG, 30, "asked for without a reason"
+    )
+    scene.kept.given = None  # another boot
+    assert found(scene) == {}
+
+
+def test_a_signal_that_cannot_be_kept_is_tried_again(scene: Scene) -> None:
+    signal = WindowsSignal(scene.kept, scene.elapsed)
+    signal.heard()
+    scene.kept.trouble = OSError("no")
+    assert not signal.take()
+    assert signal.is_readable()
+    scene.kept.trouble = None
+    assert signal.take()
+    assert scene.kept.given == Given(scene.now, "")
+
+
+# -- who is here
+
+
+def told(user: str = "anna", state: int = 0, station: str = "Console", **times: int) -> Told:
+    now = 1_000 * SECOND
+    return Told(
+        user,
+        state,
+        station,
+        times.get("logged_on", now - 600 * SECOND),
+        times.get("last_input", 0),
+        now,
+    )
+
+
+def test_the_console_has_a_person_of_whose_input_nobody_can_tell(scene: Scene) -> None:
+    scene.sessions = [told()]
+    (anna,) = scene.guest.look().sessions
+    assert (anna.user, anna.kind, anna.since, anna.input) == (
+        "anna",
+        SessionKind.GRAPHICAL,
+        600,
+        None,
+    )
+
+
+def test_a_remote_session_tells_its_input() -> None:
+    (one,) = sessions([told(station="RDP-Tcp#1", last_input=970 * SECOND)])
+    assert (one.kind, one.input) == (SessionKind.REMOTE, 30)
+
+
+def test_services_listeners_and_empty_stations_are_nobody() -> None:
+    nobody = [told(user=""), told(state=6), told(state=9)]
+    assert sessions(nobody) == ()
+    assert len(sessions([told(state=4)])) == 1  # disconnected: the work is still there
+
+
+def test_the_latest_input_comes_first_and_many_are_cut() -> None:
+    many = [told(f"u{n}", last_input=(1000 - n) * SECOND) for n in range(40)]
+    found = sessions([told("?"), *reversed(many)])
+    assert [one.user for one in found[:3]] == ["u0", "u1", "u2"]
+    assert len(found) == 16
+
+
+def test_names_are_cleaned() -> None:
+    (one,) = sessions([told("a\x1b[2J\nb" + "x" * 200)])
+    assert "\x1b" not in one.user
+    assert "\n" not in one.user
+    assert len(one.user) <= 64
+
+
+def test_where_nobody_can_tell_somebody_may_be_there(scene: Scene) -> None:
+    scene.sessions = OSError("no")
+    (one,) = scene.guest.look().sessions
+    assert (one.user, one.input) == ("?", None)
+
+
+# -- Windows Update
+
+
+def state(scene: Scene) -> ClientState:
+    scene.guest.look()
+    assert until(lambda: not scene.guest.is_unsure())
+    return scene.guest.look().clients[0].state
+
+
+STATES = [
+    (Answer(True, None), ClientState.BUSY, True),
+    (Answer(False, 3), ClientState.IDLE, False),
+    (Answer(False, 0), ClientState.NOTHING_LEFT, False),
+    (OSError("the service is disabled"), ClientState.UNKNOWN, None),
+]
+
+
+@pytest.mark.parametrize(("answer", "expected", "busy"), STATES)
+def test_what_it_answers_is_told(
+    scene: Scene, answer: Answer | Exception, expected: ClientState, *, busy: bool | None
+) -> None:
+    scene.agent.answer = answer
+    assert state(scene) is expected
+    assert scene.guest.look().busy is busy
+    assert scene.guest.tend(scene.now)
+    assert not scene.guest.tend(scene.now)
+
+
+def test_it_is_asked_each_minute_and_at_once_when_a_window_opens(scene: Scene) -> None:
+    assert state(scene) is ClientState.IDLE
+    scene.guest.look()
+    assert scene.agent.asked == 1
+    scene.now += ASK_AGAIN
+    scene.guest.look()
+    assert until(lambda: scene.agent.asked == 2)
+    assert until(lambda: scene.guest.tend(scene.now))
+    scene.guest.opened(0.0)
+    scene.guest.look()
+    assert until(lambda: scene.agent.asked == 3)
+
+
+def test_one_that_hangs_is_waited_for_and_then_unknown(scene: Scene) -> None:
+    assert state(scene) is ClientState.IDLE
+    scene.agent.may_answer.clear()
+    scene.now += ASK_AGAIN
+    assert scene.guest.look().clients[0].state is ClientState.IDLE
+    assert until(lambda: scene.agent.asked == 2)
+    scene.now += PATIENCE + 1
+    assert scene.guest.look().clients[0].state is ClientState.UNKNOWN
+    assert scene.guest.look().busy is None
+    assert scene.agent.asked == 2  # nobody asks a second one beside it
+    scene.agent.may_answer.set()
+
+
+def test_what_was_installed_is_told(scene: Scene) -> None:
+    scene.agent.answer = Answer(False, 0, tuple(Entry(f"KB{n}", n) for n in range(40)))
+    state(scene)
+    client = scene.guest.look().clients[0]
+    assert len(client.installed) == 32
+    assert client.more == 8
+    assert client.installed[0].name == "KB0"
+
+
+def test_a_nudge_goes_to_windows_own_client(scene: Scene) -> None:
+    scene.guest.nudge(scene.now)
+    assert until(lambda: scene.agent.nudged == 1)
+    assert scene.agent.asked == 0
