@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from served import served
+from served import served, set_
 
 from guestwake.edges.dbus_words import (
     MANAGER_OBJECT,
@@ -15,6 +17,7 @@ from guestwake.edges.dbus_words import (
     WORKSPACE_OBJECT,
     Action,
 )
+from guestwake.edges.exit_codes import Exit
 from lab.host import Host
 
 HERE = Path(__file__).parent
@@ -119,3 +122,153 @@ def memory_peak(host: Host) -> int:
     pid = host.run("systemctl", "show", "--value", "-pMainPID", "guestwake.service").strip()
     (line,) = [one for one in host.read(f"/proc/{pid}/status").splitlines() if "VmHWM" in one]
     return int(line.split()[1]) // 1024
+
+
+# files
+
+
+SECRETS = ("hunter2-of-bert", "hunter2-of-root", "hunter2-of-the-display", "hunter2-of-a-shell")
+NAMES_OF_OTHERS = ("diary-of-bert",)
+SETTINGS = "/home/anna/.config/guestwake"
+SETUP = f"""
+mkdir -p /home/bert/private /home/bert/.config/guestwake
+echo 'password = "{SECRETS[0]}"' | tee /home/bert/private/diary-of-bert.toml \\
+    >/home/bert/.config/guestwake/guestwake.toml
+chown -R bert: /home/bert
+chmod -R go= /home/bert
+echo 'password = "{SECRETS[1]}"' >/etc/secret.toml
+chmod 600 /etc/secret.toml
+mkdir -p {SETTINGS}
+chown -R anna: /home/anna
+"""
+# Each by anna in her own folder, where there is nothing before it.
+TRICKS = {
+    "a link to what is root's": "ln -s /etc/secret.toml guestwake.toml",
+    "a link to what is another's": "ln -s /home/bert/private/diary-of-bert.toml guestwake.toml",
+    "a folder of another's": "ln -s /home/bert/private guestwake.toml.d",
+    "a folder of hers that is another's": "cd ..; rmdir guestwake; ln -s "
+    "/home/bert/.config/guestwake guestwake",
+    "a pipe": "mkfifo guestwake.toml",
+    "a device": "ln -s /dev/zero guestwake.toml",
+    "what has no end": "truncate -s 10G guestwake.toml",
+    "a process's own memory": "ln -s /proc/self/mem guestwake.toml",
+    "no text": "head -c 60000 /dev/urandom >guestwake.toml",
+    "a name that is a line": "mkdir guestwake.toml.d; "
+    "printf 'x = ' >\"guestwake.toml.d/a$(printf '\\nMESSAGE=forged\\033[2J').toml\"",
+    "a value that is a unit": "printf '%s' 'guest_update_time = "
+    '"%h\\n[Service]\\nExecStart=/bin/touch /tmp/pwned"\' >guestwake.toml',
+    "deep": "printf 'x = ' >guestwake.toml; "
+    "head -c 30000 /dev/zero | tr '\\0' '[' >>guestwake.toml",
+}
+CLEARED = f"rm -rf {SETTINGS}; mkdir {SETTINGS}; cd {SETTINGS}"
+# A file that may be read one moment and is a secret of root's the next.
+SWAPS = f"""
+{CLEARED}
+echo 'splay = 1' >good
+echo begun
+while :; do
+    ln -sf /etc/secret.toml x; mv -T x guestwake.toml
+    cp good x; mv -T x guestwake.toml
+done
+"""
+
+
+def test_files_of_a_user_show_and_change_nothing_of_others(lab_host: Host) -> None:
+    web01(lab_host, owner="anna")
+    set_(lab_host, f'guest_update_time = "{datetime.now(UTC) + timedelta(hours=5):%H:%M}"')
+    timers = ("sh", "-c", "cat /etc/systemd/system/guestwake-wake@*.timer")
+    lab_host.wait_until(lambda: "OnCalendar" in lab_host.run(*timers, check=False))
+    lab_host.run("sh", "-ec", SETUP)
+    alive, said = life(lab_host), []
+    for name, trick in TRICKS.items():
+        lab_host.run("sh", "-ec", f"{CLEARED}; {trick}", user="anna")
+        told = lab_host.finish("guestwake", "settings", "check")
+        assert told.returncode in (Exit.DONE, Exit.SETTINGS), (name, told)
+        said.append(told.stdout + told.stderr)
+    said.append(lab_host.run("guestwake", "status"))
+    swapping = lab_host.begin("sh", "-ec", SWAPS, user="anna")
+    assert swapping.stdout is not None
+    assert swapping.stdout.readline() == "begun\n"
+    for _ in range(4):
+        said.append(lab_host.run("guestwake", "settings", "check", check=False))
+    lab_host.run("systemctl", "reload", "guestwake.service")
+    lab_host.finish("pkill", "-u", "anna")
+    swapping.communicate()
+
+    lines = [line for text in said for line in text.splitlines()] + log_lines(lab_host)
+    assert [line for line in lines if not line.isprintable()] == []
+    text = "\n".join(lines)
+    assert [one for one in (*SECRETS, *NAMES_OF_OTHERS) if one in text] == []
+    assert "must belong to the user" in text  # they were looked at
+    assert life(lab_host) == alive
+    assert "ExecStart" not in lab_host.run(*timers)
+    assert not lab_host.exists("/tmp/pwned")
+
+
+# the parts that are root
+
+
+ASK = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as asked:
+    asked.connect(sys.argv[1])
+    asked.sendall(sys.stdin.buffer.read())
+    asked.shutdown(socket.SHUT_WR)
+    print(asked.makefile(errors="replace").readline()[:9])
+"""
+ABROAD = "../../../../etc/cron.d/x"
+UUID = "6a1f3c52-9d1e-4a53-8a55-0c7f2a9b1d10"
+AT = 2_000_000_000
+# A few of those in tests/unit, at the real ones.
+TO_TIMERS = [
+    {"write": ABROAD, "instants": [AT], "wakes_host": False},
+    {"write": UUID, "instants": ["*:0\n[Service]\nExecStart=/bin/sh"], "wakes_host": False},
+    {"start": f"{UUID}.service ssh.service"},
+]
+TO_SETTINGS = [
+    {"set": "splay", "value": '5\n[x]\ny = "z"', "workspace": None},
+    {"set": "splay", "value": "5", "workspace": ABROAD},
+    {"set": "desktop_command", "value": "/bin/sh", "workspace": None},
+]
+RAW = [b"\xff\xfe\n", b"x" * 100_000]
+# Where the two may write at all, and where a link of an attacker's might lead them.
+WATCHED = (
+    "find /etc /run/systemd/system /var/lib/guestwake /root /tmp -xdev -printf '%p %U %m %s %l\n'"
+)
+
+
+def test_the_parts_that_are_root_do_nothing_for_others_and_nothing_else(lab_host: Host) -> None:
+    """The second asker is one who has taken over the service."""
+    lab_host.run("guestwake", "service", "install")
+    lab_host.run("systemctl", "mask", "--now", "--runtime", "guestwake.service")
+    asked = {
+        "/run/guestwake-timers.sock": TO_TIMERS,
+        "/run/guestwake-settings.sock": TO_SETTINGS,
+    }
+    lab_host.run("mkdir", "-p", "/etc/guestwake")
+    before = lab_host.run("sh", "-c", f"{WATCHED} | sort")
+    for socket, requests in asked.items():
+        lines = [json.dumps(each) + "\n" for each in requests]
+        for line in (*lines, *(raw.decode("latin-1") for raw in RAW)):
+            done = _said(lab_host, socket, line, user="guestwake")
+            assert "refused" in done, (socket, line[:200], done)
+        assert "PermissionError" in _said(lab_host, socket, lines[0], user="anna")
+    assert lab_host.run("sh", "-c", f"{WATCHED} | sort") == before
+
+    # Who can write to neither folder plants no link there, and by hand the parts are nobody.
+    for folder in ("/etc/systemd/system", "/etc/guestwake", "/run/systemd/system", "/run"):
+        for user in ("guestwake", "anna"):
+            words = ("ln", "-s", "/etc/shadow", f"{folder}/guestwake-wake@{UUID}.timer")
+            assert lab_host.finish(*words, user=user).returncode != 0, (folder, user)
+    setuid = "find /usr /etc /var /run -xdev -perm /6000 -name '*guestwake*'"
+    assert lab_host.run("sh", "-c", setuid) == ""
+    for program in ("guestwake-timers", "guestwake-settings"):
+        environ = ("env", "GUESTWAKE_ROOT=/tmp/x", "PYTHONPATH=/tmp/x", program)
+        lab_host.finish(*environ, user="anna")
+    assert lab_host.run("sh", "-c", f"{WATCHED} | sort") == before
+
+
+def _said(host: Host, socket: str, line: str, user: str) -> str:
+    command = host.entering("python3", "-c", ASK, socket, user=user)
+    done = subprocess.run(command, input=line.encode("latin-1"), capture_output=True, timeout=60)
+    return (done.stdout + done.stderr).decode()
