@@ -48,7 +48,8 @@ class TcpChannel:
         self._knocking = 0
         self._guest: _Guest | None = None
         self._closed = self._told = False
-        threading.Thread(target=self._accept, name="guestwake-tcp", daemon=True).start()
+        self._accepts = threading.Thread(target=self._accept, name="guestwake-tcp", daemon=True)
+        self._accepts.start()
 
     def receive(self, bytes_max: int) -> bytes:
         guest = self._now()
@@ -84,6 +85,7 @@ class TcpChannel:
             self._wakes.send(b"\0")
         if guest is not None:
             guest.end()
+        self._accepts.join()  # it waits for nothing but that; the port is free again then
 
     def _now(self) -> _Guest | None:
         with self._lock:
