@@ -178,8 +178,8 @@ class Reports:
         return resolve(load(self.paths, self.paths.user))
 
     def problems(self) -> tuple[Problem, ...]:
-        """Of all settings files, also those of the workspaces' owners."""
-        owners = {workspace.owner for workspace in self.workspaces.all()}
+        """Of all settings, also those of the workspaces' owners, and of who calls."""
+        owners = {self.paths.user, *(workspace.owner for workspace in self.workspaces.all())}
         return check(self.paths, {owner for owner in owners if owner is not None})
 
     def strangers(self) -> tuple[str, ...]:

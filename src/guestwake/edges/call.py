@@ -177,10 +177,7 @@ def sentence_of(err: Exception) -> str:
 
 
 def _code(err: Exception) -> Exit:
-    """Imports what is surely there by now: the error came from it."""
     from guestwake.channels.api import PairingError
-    from guestwake.edges.open_window import NotReady, NotShown
-    from guestwake.edges.remote import HostRefused
     from guestwake.edges.times import BadTime
     from guestwake.hypervisors.api import HypervisorError
     from guestwake.journal_file import JournalError
@@ -196,13 +193,20 @@ def _code(err: Exception) -> Exit:
         (WorkspaceError, Exit.NO_WORKSPACE),
         (AlreadyRunning, Exit.ALREADY_RUNNING),
         (HypervisorError, Exit.HYPERVISOR),
-        (HostRefused, Exit.HOST_REFUSED),
-        (NotReady, Exit.NOT_READY),
-        (NotShown, Exit.NOT_SHOWN),
+        (_of("guestwake.edges.remote", "HostRefused"), Exit.HOST_REFUSED),
+        (_of("guestwake.edges.open_window", "NotReady"), Exit.NOT_READY),
+        (_of("guestwake.edges.open_window", "NotShown"), Exit.NOT_SHOWN),
         (SchedulerError, Exit.NOT_INSTALLED),
         ((JournalError, OSError), Exit.JOURNAL),
     )
     return next((code for kinds, code in table if isinstance(err, kinds)), Exit.UNEXPECTED)
+
+
+def _of(module: str, name: str) -> tuple[type[Exception], ...]:
+    """An error of a part that not every call, or system, has. Where that part is not there by now
+    the error is not its."""
+    there = sys.modules.get(module)
+    return () if there is None else (getattr(there, name),)
 
 
 def _sentence(err: Exception) -> str:

@@ -6,6 +6,7 @@ for a user, it is asked to, over the system bus, where polkit asks for a passwor
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from shlex import join
@@ -31,6 +32,11 @@ from guestwake.settings.source import NotWritten
 from guestwake.settings.table import BY_NAME
 from guestwake.workspaces import UnknownWorkspace, Workspace, Workspaces
 
+_ROOTS = (
+    "the machine policy is an administrator's: call from an elevated prompt"
+    if sys.platform == "win32"
+    else "the machine policy is root's: call as root, such as with sudo"
+)
 Told = Mapping[str, Any]  # what was changed, as JSON has it
 
 
@@ -70,7 +76,7 @@ def changed(
         )
     asked = writes_for(paths)
     if layer is Layer.MACHINE_POLICY and (paths.user is not None or asked is not None):
-        raise NotWritten("the machine policy is root's: call as root, such as with sudo")
+        raise NotWritten(_ROOTS)
     named = None if workspace is None else (workspace.name, workspace.uuid)
     return change(paths, Whose(layer, owner, named), changes, asked)
 
@@ -96,6 +102,10 @@ def _changed_by_host(
 ) -> Iterator[Told]:
     """`unknown`: why it is not one's own. For a workspace of the host's that belongs to who calls,
     their own file counts."""
+    if sys.platform == "win32":
+        raise unknown or NotWritten(
+            "the machine's settings are an administrator's: call from an elevated prompt"
+        )
     from guestwake.edges.remote import HostRefused
     from guestwake.edges.remote_settings import host_settings
 

@@ -6,6 +6,7 @@ who says `status` sees all workspaces that there are.
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -52,8 +53,11 @@ def run(arguments: Namespace, paths: Paths) -> Exit:
 
 
 def _asks_the_host(arguments: Namespace, paths: Paths) -> bool:
-    """Root's files are the host's; and what the service is not told it cannot answer."""
-    if paths.user is None or (arguments.command == "events" and arguments.happened is None):
+    """Root's files are the host's; and what the service is not told it cannot answer. On Windows
+    it answers nobody."""
+    if sys.platform == "win32" or paths.user is None:
+        return False
+    if arguments.command == "events" and arguments.happened is None:
         return False
     if arguments.command == "plan":
         return (arguments.start, arguments.days, arguments.assignments) == (None, 7, [])
