@@ -154,10 +154,10 @@ def session(user: str, seconds: int = 0) -> dict[str, Any]:
     return {"user": user, "kind": "graphical", "since": 10**6, "input": seconds}
 
 
-def client(name: str, *packages: str, state: str = "busy") -> dict[str, Any]:
+def client(name: str, *packages: str) -> dict[str, Any]:
     now = int(time.time())
     found = [{"name": each, "version": "1", "at": now} for each in packages]
-    return {"name": name, "state": state, "installed": found, "more": 2**31 - 1}
+    return {"name": name, "state": "busy", "installed": found, "more": 2**31 - 1}
 
 
 # --- attacks on the port: what is sent next, as fast as it is taken ---
@@ -258,14 +258,20 @@ def others(port: Port) -> Iterator[bytes]:
 
 
 def forgery(port: Port) -> Iterator[bytes]:
-    """In every text that is shown to anybody."""
-    while True:
-        for text in (*EVIL, *ODD):
-            yield hello(text)
-            yield frame(report(os=text, kernel=text, agent=text, boot_id=text))
-            yield frame(report(restart=[reason(text, source=text)]))
-            yield frame(report(clients=[client(text, text)]))
-            yield slowly(frame(report(sessions=[session(text)])), 2.0)
+    """In every text that is shown to anybody, one kind after the other, so that each is heard."""
+    for shift in itertools.count():
+        evil = EVIL[shift % len(EVIL) :] + EVIL[: shift % len(EVIL)]
+        yield hello()
+        for lie in (
+            *({"os": evil[0]}, {"kernel": evil[1]}, {"agent": evil[2]}, {"boot_id": evil[3]}),
+            {"restart": [reason("x", source=each) for each in evil]},
+            {"restart": [reason(each, source=f"s{at}") for at, each in enumerate(evil)]},
+            {"clients": [client(each) for each in evil]},
+            {"clients": [client("apt", *evil)]},
+            {"sessions": [session(each) for each in evil]},
+        ):
+            yield slowly(frame(report(**lie)), 1.1)
+        yield slowly(hello(evil[4]))
 
 
 def storm(port: Port) -> Iterator[bytes]:
@@ -409,9 +415,12 @@ class Agent:
         say(f"answers as {self._mode}")
         begun = b""
         while True:
-            self._port.wait(1.0)
+            self._port.wait(0.01 if self._mode == "storm" else 1.0)
             if self._mode == "deaf":
                 time.sleep(1.0)
+                continue
+            if self._mode == "storm":
+                self._port.open()
                 continue
             *lines, begun = (begun + self._port.read()).split(LF)
             for line in lines:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,19 +98,22 @@ def _said(guest: Guest) -> list[str]:
 
 @dataclass(frozen=True)
 class Footprint:
-    """Of one process so far. `peak`, `now`: KiB of memory; `seconds` of a processor."""
+    """Of one process so far. `peak`, `now`: KiB of memory; `seconds` of a processor, `share`: of
+    one processor since it began."""
 
     peak: int
     now: int
     seconds: float
+    share: float
 
 
 def footprint(pid: int) -> Footprint:
     status = Path(f"/proc/{pid}/status").read_text()
     known = dict(re.findall(r"^(VmHWM|VmRSS):\s+(\d+) kB$", status, re.MULTILINE))
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = int(fields[11]) + int(fields[12])
-    return Footprint(int(known["VmHWM"]), int(known["VmRSS"]), ticks / _TICKS)
+    used, began = (int(fields[11]) + int(fields[12])) / _TICKS, int(fields[19]) / _TICKS
+    lived = time.clock_gettime(time.CLOCK_BOOTTIME) - began
+    return Footprint(int(known["VmHWM"]), int(known["VmRSS"]), used, used / max(lived, 0.01))
 
 
 def reader_of(manager: int) -> int | None:

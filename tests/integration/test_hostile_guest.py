@@ -47,7 +47,7 @@ ATTACKS = {
     "nonsense": 2.0,
     "boots": 3.0,
     "others": 2.0,
-    "forgery": 3.0,
+    "forgery": 11.0,
     "deaf": 2.0,
     "storm": 3.0,
     "flood-of-empty-frames": 1.0,
@@ -77,14 +77,16 @@ def beside_an_attacker(lab: Lab, host: Host, attacks: list[tuple[str, float]]) -
     with system_bus(host.root) as bus, served(host, bus) as service:
         opens = datetime.now(UTC).replace(second=0, microsecond=0)
         window(host, opens, 60)
-        until(lambda: is_at(mallory, "all played"), 60 + sum(each for _, each in attacks) * 3)
+        texts = told_meanwhile(host, mallory, 120 + 3 * sum(each for _, each in attacks))
         until(lambda: host.status(mallory)["guest"]["busy"])
+        until(lambda: host.status(honest)["guest"])
         now = costs(host, mallory, honest)
         now["the service"] = footprint(service.process.pid)
+        now["libvirtd"] = footprint(lab.libvirtd.pid)
         # What everybody is told while it goes on.
         lies, truth = host.status(mallory), host.status(honest)
         answers = {name: of_the_bus(bus, *words) for name, words in ASKED.items()}
-        texts = {**shown(host, mallory), **{f"bus, {name}": answers[name] for name in answers}}
+        texts |= {**shown(host, mallory), **{f"bus, {name}": answers[name] for name in answers}}
         window(host, opens, 1)
         ended = max(opens + timedelta(minutes=1), datetime.now(UTC))
         until(lambda: host.outcomes(mallory) and host.outcomes(honest))
@@ -119,7 +121,7 @@ def beside_an_attacker(lab: Lab, host: Host, attacks: list[tuple[str, float]]) -
 
 
 AGENTS = (
-    *("silent", "silent_after_sync", "deaf", "another_sync", "malformed", "endless"),
+    *("silent", "silent_after_sync", "deaf", "storm", "another_sync", "malformed", "endless"),
     *("endless_from_the_first", "large", "another_question", "twice", "errors", "lies"),
 )
 
@@ -188,6 +190,18 @@ ASKED = {
 }
 
 
+def told_meanwhile(host: Host, mallory: Guest, seconds: float) -> dict[str, str]:
+    """What `status` says of it again and again, until all attacks are played."""
+    texts = {}
+
+    def has_played() -> bool:
+        texts[f"status, {len(texts)}"] = host.guestwake("status", mallory.name)
+        return is_at(mallory, "all played")
+
+    until(has_played, seconds)
+    return texts
+
+
 def window(host: Host, opens: datetime, minutes: int) -> None:
     host.set(
         'time_zone = "UTC"',
@@ -228,7 +242,8 @@ def last_cost(manager: Manager) -> Footprint:
 
 def tell(now: dict[str, Footprint]) -> None:
     for who, each in now.items():
-        print(f"{who}: peak {each.peak / 1024:.1f} MB, {each.seconds:.2f} s of a processor")
+        memory = f"peak {each.peak / 1024:.1f} MB, {each.now / 1024:.1f} MB now"
+        print(f"{who}: {memory}; {each.seconds:.2f} s, {each.share:.1%} of a processor")
 
 
 def instant(text: str) -> datetime:

@@ -90,6 +90,11 @@ class Libvirtd:
     def log(self) -> Path:
         return self.folder / "libvirtd.log"
 
+    @property
+    def pid(self) -> int:
+        """Of the daemon that runs."""
+        return int(self._pid_file.read_text())
+
     def start(self) -> None:
         """Returns when it answers. Raises RuntimeError with what it said if it does not."""
         with self.log.open("ab") as log:
