@@ -31,6 +31,7 @@ from guestwake.hypervisors.api import (
     Hypervisor,
     HypervisorError,
     OpensChannel,
+    Vm,
     VmTraits,
 )
 from guestwake.journal import Journal
@@ -333,6 +334,22 @@ class Application:
             traits = hypervisor.traits(vm)
         finally:
             hypervisor.close()
+        self.paths.state.mkdir(parents=True, exist_ok=True)
+        with alone(self.paths.state):
+            self._refuse_known(vm)
+            workspace = Workspace(
+                name=vm.name,
+                uuid=vm.uuid,
+                uri=uri,
+                owner=owner,
+                added=self.clock.now().wall,
+                memory=traits.memory_mib,
+                image_folder=traits.image_folder,
+            )
+            self.workspaces.write(workspace)
+        return Added(workspace, _notes(workspace, traits))
+
+    def _refuse_known(self, vm: Vm) -> None:
         for known in self.workspaces.all():
             if known.uuid == vm.uuid and not known.removing:
                 raise WorkspaceError(f"'{known.name}' is a workspace already ({known.uri}).")
@@ -341,17 +358,6 @@ class Application:
                     f"there is another workspace '{vm.name}' ({known.uri}); "
                     "rename one of the two VMs, or remove that workspace first."
                 )
-        workspace = Workspace(
-            name=vm.name,
-            uuid=vm.uuid,
-            uri=uri,
-            owner=owner,
-            added=self.clock.now().wall,
-            memory=traits.memory_mib,
-            image_folder=traits.image_folder,
-        )
-        self.workspaces.write(workspace)
-        return Added(workspace, _notes(workspace, traits))
 
     def remove(self, name: str, progress: Progress = no_progress) -> Ended | None:
         """Take a workspace off, its VM put back first. None: there was nothing to put back.

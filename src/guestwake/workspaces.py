@@ -92,7 +92,7 @@ class Workspaces:
     def write(self, workspace: Workspace) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._path(workspace.uuid)
-        draft = path.with_suffix(".new")
+        draft = path.with_suffix(f".{os.getpid()}.new")  # another process may be at it too
         values = asdict(workspace) | {"added": workspace.added.isoformat()}
         with draft.open("w") as file:
             json.dump(values, file, indent=1)
