@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -272,3 +273,95 @@ def _said(host: Host, socket: str, line: str, user: str) -> str:
     command = host.entering("python3", "-c", ASK, socket, user=user)
     done = subprocess.run(command, input=line.encode("latin-1"), capture_output=True, timeout=60)
     return (done.stdout + done.stderr).decode()
+
+
+# the sandboxes, as systemd makes them
+
+PROBE = "guestwake-probe.service"
+# What one can do who has taken over the manager, and not only its reader.
+OF_THE_UNIT = """
+import ctypes, mmap, os, socket, time
+libc = ctypes.CDLL(None, use_errno=True)
+def call(name, *words):
+    if getattr(libc, name)(*words) < 0:
+        raise OSError(ctypes.get_errno(), name)
+def read(path):  # systemd hides a file by an empty one
+    if not open(path).read(1):
+        raise OSError("empty")
+def connects(path):
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.connect(path)
+tries = {
+    "read /etc/shadow": lambda: read("/etc/shadow"),
+    "read the journal": lambda: os.listdir("/var/lib/guestwake"),
+    "read a closed home": lambda: os.listdir("/home/bert"),
+    "read root's home": lambda: read("/root/x"),
+    "write a closed home": lambda: open("/home/bert/x", "w"),
+    "write a unit": lambda: open("/etc/systemd/system/x.service", "w"),
+    "write the settings": lambda: open("/etc/guestwake/guestwake.toml", "a"),
+    "write a program": lambda: open("/usr/bin/guestwake", "a"),
+    "talk to libvirt": lambda: connects("/run/libvirt/libvirt-sock"),
+    "talk to systemd": lambda: connects("/run/systemd/private"),
+    "have a packet socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW),
+    "make a user namespace": lambda: call("unshare", 0x10000000),
+    "mount": lambda: call("mount", b"none", b"/tmp", b"tmpfs", 0, None),
+    "be root": lambda: os.setuid(0),
+    "ptrace systemd": lambda: call("ptrace", 16, 1, None, None),
+    "kill systemd": lambda: os.kill(1, 18),
+    "use io_uring": lambda: call("syscall", 425, 1, ctypes.create_string_buffer(128)),
+    "load a module": lambda: call("syscall", 175, None, 0, b""),
+    "set the clock": lambda: time.clock_settime(time.CLOCK_REALTIME, time.time()),
+    "give a program root's rights": lambda: os.chmod(open("/tmp/x", "w").fileno(), 0o4755),
+    "make memory a program": lambda: mmap.mmap(-1, 4096, prot=7),
+}
+done = []
+for name, do in tries.items():
+    try:
+        do()
+    except OSError:
+        continue
+    done.append(name)
+print(sorted(done))
+"""
+OF_THE_MANAGER = ["read a closed home", "read the journal", "talk to libvirt"]
+MAY = {
+    "guestwake.service": OF_THE_MANAGER,
+    "guestwake-wake@.service": OF_THE_MANAGER,
+    "guestwake-timers@.service": ["kill systemd", "talk to systemd", "write a unit"],
+    "guestwake-settings@.service": ["kill systemd", "write the settings"],
+}
+
+
+def probed(host: Host, unit: str, *command: str) -> str:
+    """The last line that it says, run as that unit would be."""
+    lines = host.read(f"/usr/lib/systemd/system/{unit}").splitlines()
+    others = ("ExecStart=", "Type=", "Restart=", "WatchdogSec=", "NotifyAccess=", "StandardInput=")
+    kept = [line for line in lines if not line.startswith((*others, "StandardOutput="))]
+    at = kept.index("[Service]") + 1
+    kept[at:at] = [
+        "Type=oneshot",
+        f"ExecStart={' '.join(command)}",
+    ]
+    host.put(f"/etc/systemd/system/{PROBE}", "\n".join(kept))
+    host.run("systemctl", "daemon-reload")
+    host.finish("systemctl", "start", PROBE)
+    host.run("journalctl", "--sync")
+    words = ("--output=cat", "_TRANSPORT=stdout", f"--unit={PROBE}")
+    said = host.run("journalctl", *words).splitlines()
+    assert said, host.journal(PROBE)
+    return said[-1]
+
+
+def test_what_was_taken_over_in_the_real_units_reaches_little(lab_host: Host) -> None:
+    """What docs/security.md says; and the manager's reader nothing."""
+    lab_host.run("sh", "-ec", "chmod 700 /home/bert; echo x >/root/x")
+    lab_host.put("/usr/local/lib/of_the_unit.py", OF_THE_UNIT)
+    lab_host.put("/usr/local/lib/attempts.py", ATTEMPTS.read_text())
+    for unit, may in MAY.items():
+        said = probed(lab_host, unit, "/usr/bin/python3", "/usr/local/lib/of_the_unit.py")
+        assert ast.literal_eval(said) == may, unit
+    uid = lab_host.run("id", "-u", "guestwake").strip()
+    words = ("/usr/local/lib/attempts.py", "all", uid, "1", "/var/lib/guestwake")
+    came = json.loads(probed(lab_host, "guestwake-wake@.service", "/usr/bin/python3", *words))
+    assert {name for name, outcome in came.items() if outcome == "done"} == set()
+    assert len(came) > 30
