@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from time import monotonic
+from typing import Any
 
 from guestwake import guest_agent_answers as answers
 from guestwake.guest_agent_answers import Agent, System
@@ -42,6 +44,10 @@ log = logging.getLogger(__name__)
 NUDGES: tuple[tuple[str, ...], ...] = (
     ("systemctl", "start", "--no-block", "apt-daily.service", "apt-daily-upgrade.service"),
 )
+
+# Seconds of one `ask`. An agent that answers each question just in time holds up who asks it, and
+# with that the end of its VM's window, for minutes.
+PATIENCE = 30.0
 
 NEEDED = frozenset({"guest-get-osinfo", "guest-get-users", "guest-get-time"})
 LINUX_NEEDED = frozenset({"guest-file-open", "guest-file-read", "guest-file-close"})
@@ -83,16 +89,20 @@ class AgentReporter:
     more at the first one of a boot; seven of a Windows guest. One where nobody answers.
     """
 
-    def __init__(self, hypervisor: AsksGuestAgent, vm: Vm) -> None:
-        self._vm = vm
-        self._ask = partial(hypervisor.ask_agent, vm)
+    def __init__(
+        self, hypervisor: AsksGuestAgent, vm: Vm, clock: Callable[[], float] = monotonic
+    ) -> None:
+        """`clock`: seconds."""
+        self._hypervisor, self._vm, self._clock = hypervisor, vm, clock
+        self._until = 0.0
         self._registry = RegistryQuestions(self._ask)
         self._number = 0
         self._forget()
 
     def ask(self, wall: datetime) -> Report | None:
-        """None: nobody answers, or too little or nonsense; the next one begins anew. `wall`: the
-        host's time. Raises Unreachable."""
+        """None: nobody answers, or too late, too little or nonsense; the next one begins anew.
+        `wall`: the host's time. Raises Unreachable."""
+        self._until = self._clock() + PATIENCE
         try:
             report = self._report(wall)
             if report is not None:
@@ -105,6 +115,11 @@ class AgentReporter:
             self._forget()
             return None
         return report
+
+    def _ask(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
+        if self._clock() > self._until:
+            raise CannotTell(f"its agent was given {PATIENCE:.0f} s, and has more to answer")
+        return self._hypervisor.ask_agent(self._vm, command, arguments)
 
     def _forget(self) -> None:
         self._met: _Met | None = None
@@ -192,7 +207,7 @@ class AgentReporter:
 
     def _close(self, handle: int) -> None:
         try:
-            self._ask("guest-file-close", {"handle": handle})
+            self._hypervisor.ask_agent(self._vm, "guest-file-close", {"handle": handle})
         except Unreachable:
             raise
         except HypervisorError as err:  # the next call tells whether it matters

@@ -450,6 +450,11 @@ class Agent:
     def silent_after_sync(self, command: str, arguments: dict[str, Any]) -> None:
         pass
 
+    def slow(self, command: str, arguments: dict[str, Any]) -> None:
+        """Each reply in time, and none before."""
+        time.sleep(4)
+        self.lies(command, arguments)
+
     def another_sync(self, command: str, arguments: dict[str, Any]) -> None:
         """The reply to a question that nobody has asked."""
         self._returns(self._asked)

@@ -122,7 +122,7 @@ def beside_an_attacker(lab: Lab, host: Host, attacks: list[tuple[str, float]]) -
 
 AGENTS = (
     *("silent", "silent_after_sync", "deaf", "storm", "another_sync", "malformed", "endless"),
-    *("endless_from_the_first", "large", "another_question", "twice", "errors", "lies"),
+    *("endless_from_the_first", "large", "another_question", "twice", "errors", "slow", "lies"),
 )
 
 

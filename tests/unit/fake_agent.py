@@ -60,6 +60,8 @@ class FakeAgent:
         "eof": True,
     }
     handles: int = 1000
+    each_takes: float = 0.0  # seconds
+    elapsed: float = 0.0
 
     def answers(self) -> dict[str, Any]:
         found = {
@@ -82,6 +84,7 @@ class FakeAgent:
     ) -> Callable[[dict[str, Any]], Any]:
         def counting(asked: dict[str, Any]) -> Any:
             self.calls.append(name)
+            self.elapsed += self.each_takes
             if name in self.breaks:
                 raise self.breaks[name]
             return answer(asked)
@@ -113,7 +116,7 @@ class Place:
         self.guest = Guest(answers=agent.answers())
         self.machine = MemoryMachine(lambda: Now(WALL, 0.0, "boot"))
         vm: Vm = self.machine.add("web01", Power.RUNNING, guest=self.guest)
-        self.reporter = AgentReporter(MemoryHypervisor(self.machine), vm)
+        self.reporter = AgentReporter(MemoryHypervisor(self.machine), vm, lambda: agent.elapsed)
 
     def ask(self, wall: datetime = WALL) -> Report | None:
         """Whatever comes of it can be sent, and no file stays open."""

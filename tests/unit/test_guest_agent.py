@@ -22,6 +22,7 @@ from fake_agent import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guestwake.guest_agent import PATIENCE
 from guestwake.hypervisors.api import AgentSilent, HypervisorError, Unreachable
 from guestwake_wire.messages import (
     SESSIONS_MAX,
@@ -58,6 +59,19 @@ def test_a_quiet_guest_tells_who_it_is(place: Place) -> None:
         busy=None,
     )
     assert place.told().number == 2
+
+
+@pytest.mark.parametrize("each", range(1, 11))
+def test_one_that_answers_just_in_time_holds_nobody_up_for_long(
+    each: int, agent: FakeAgent, place: Place
+) -> None:
+    agent.each_takes = float(each)
+    told = place.ask() is not None
+    assert told == (10 * each <= PATIENCE)  # when the eleventh question is asked
+    # The question that was under way, and the file that it left open.
+    assert agent.elapsed <= PATIENCE + 2 * each
+    agent.each_takes = 0.0
+    assert place.ask() is not None
 
 
 def test_what_stays_is_asked_once_a_boot(agent: FakeAgent, place: Place) -> None:
