@@ -130,7 +130,7 @@ ROOMS = (
     ),
     *(
         Room(f"guestwake.{name}", (*KEEPERS, *POLICY, *APIS, "guestwake_wire"))
-        for name in ("guest_report", "said")
+        for name in ("clock_windows", "guest_report", "said")
     ),
     *(Room(keeper, (*KEEPERS, *POLICY, *APIS)) for keeper in KEEPERS),
     Room("guestwake", ("guestwake", "guestwake_wire"), but_not=(*BACK_ENDS, *EDGES, *BUILDER)),

@@ -23,8 +23,8 @@ import winerror
 
 NAME = r"Global\MedvGuestRebootRequiredEvent"
 # Owner and group are named, as Wine takes the protection for less without them. Everybody may
-# modify its state (EVENT_MODIFY_STATE), the system and administrators may do all.
-SDDL = "O:SYG:SYD:P(A;;0x2;;;WD)(A;;0x1f0003;;;SY)(A;;0x1f0003;;;BA)"
+# modify its state (EVENT_MODIFY_STATE), an administrator too; the system may do all.
+SDDL = "O:SYG:SYD:P(A;;0x2;;;WD)(A;;0x1f0003;;;SY)"
 _OURS = ("S-1-5-18", "S-1-5-32-544")  # the system, administrators
 
 
@@ -91,10 +91,10 @@ def _is_ours(handle: Any) -> bool:
         told = win32security.GetSecurityInfo(
             handle, win32security.SE_KERNEL_OBJECT, win32security.OWNER_SECURITY_INFORMATION
         )
-        owner = win32security.ConvertSidToStringSid(told.GetSecurityDescriptorOwner())
+        owner = told.GetSecurityDescriptorOwner()
+        return owner is not None and win32security.ConvertSidToStringSid(owner) in _OURS
     except pywintypes.error:
         return False
-    return owner in _OURS
 
 
 def set_event(name: str = NAME) -> None:

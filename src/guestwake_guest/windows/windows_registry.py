@@ -16,7 +16,7 @@ import win32con
 import win32event
 
 _VIEW = winreg.KEY_READ | winreg.KEY_WOW64_64KEY
-_CHANGES = win32con.REG_NOTIFY_CHANGE_NAME | win32con.REG_NOTIFY_CHANGE_LAST_SET
+_CHANGES = win32api.REG_NOTIFY_CHANGE_NAME | win32api.REG_NOTIFY_CHANGE_LAST_SET
 
 
 class WindowsRegistry:

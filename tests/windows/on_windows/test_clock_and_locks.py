@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from guestwake import clock_windows
 from guestwake.clock_windows import WindowsClock
 from guestwake.locks import AlreadyRunning, held, holder_of, is_held
+from guestwake_wire.windows_boot import of_volatile_key
 
 HOLD = """\
 import sys, time
@@ -43,9 +43,9 @@ def test_the_boot_is_the_same_for_every_process() -> None:
 
 
 def test_a_boot_without_a_number_has_a_value_that_ends_with_it() -> None:
-    first = clock_windows._of_volatile_key()
+    first = of_volatile_key(r"SOFTWARE\Guestwake\Boot")
     assert len(first) == 36
-    assert clock_windows._of_volatile_key() == first
+    assert of_volatile_key(r"SOFTWARE\Guestwake\Boot") == first
 
 
 def test_a_wait_is_hurried_from_another_thread_and_beforehand() -> None:

@@ -13,10 +13,12 @@ import pytest
 import win32api
 
 from guestwake.paths_windows import account_name, profile, sid_of
+from guestwake.settings import policy_at_rest_windows
 from guestwake.settings.registry import RegistrySource, parts
 from guestwake.settings.registry_keys import (
     NUMBERS,
     OURS,
+    POLICIES,
     RegistryError,
     RegKey,
     RegValue,
@@ -32,6 +34,7 @@ from guestwake.settings.table import SETTINGS, Setting
 
 ROOT = rf"HKCU\{OURS}"
 VM = rf"{ROOT}\VM"
+POLICY = rf"HKLM\{POLICIES}\VM"
 REGISTRY = WindowsRegistry()
 HEARS = 30.0  # seconds until a test gives up on what comes in a moment
 BYTES = 1024 * 1024
@@ -205,6 +208,63 @@ def test_a_link_is_not_followed(place: str) -> None:
 def unlink(path: str) -> None:
     with winreg.OpenKeyEx(winreg.HKEY_CURRENT_USER, path, 0x8, 0x10000) as key:  # DELETE
         assert ctypes.windll.ntdll.NtDeleteKey(ctypes.c_void_p(int(key))) == 0
+
+
+# Group Policy, which Wine has not: it is a double that is at work until it is told to end
+
+
+class FakeGroupPolicy:
+    def __init__(self) -> None:
+        self.ends = threading.Event()
+        self.asked: list[bool] = []
+
+    def enter(self, *, machine: bool) -> None:
+        self.asked.append(machine)
+        assert self.ends.wait(HEARS)
+
+
+@pytest.fixture
+def group_policy(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGroupPolicy]:
+    double = FakeGroupPolicy()
+    monkeypatch.setattr(policy_at_rest_windows, "_enter", double.enter)
+    REGISTRY.write(POLICY, text("GuestUpdateTime", "03:30"))
+    yield double
+    double.ends.set()
+    REGISTRY.delete(POLICY, "GuestUpdateTime")
+
+
+def policy() -> RegKey:
+    tree = REGISTRY.read(rf"HKLM\{POLICIES}", BYTES)
+    assert tree is not None
+    return tree
+
+
+def test_a_policy_is_read_when_group_policy_is_done_with_it(
+    group_policy: FakeGroupPolicy,
+) -> None:
+    group_policy.ends.set()
+    assert policy().keys[0].values == (text("GuestUpdateTime", "03:30"),)
+    REGISTRY.read(rf"HKCU\{POLICIES}", BYTES)
+    REGISTRY.read(rf"HKLM\{OURS}", BYTES)
+    assert group_policy.asked == [True, False]
+
+
+def test_group_policy_that_does_not_end_is_not_waited_for(
+    group_policy: FakeGroupPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy_at_rest_windows, "_PATIENCE", 0.05)
+    for _ in range(3):
+        assert "Group Policy has been at work" in str(policy().trouble)
+    assert group_policy.asked == [True]  # nobody asks a second time meanwhile
+    monkeypatch.undo()
+    group_policy.ends.set()
+    assert policy().trouble is None
+
+
+def test_windows_lets_itself_be_held_up() -> None:
+    """Wine only says so."""
+    assert policy_at_rest_windows.at_rest(lambda: 1, machine=True) == 1
+    assert policy_at_rest_windows.at_rest(lambda: 2, machine=False) == 2
 
 
 # changes
