@@ -66,10 +66,8 @@ class Watched:
 class Observer:
     """Holds each act of our driver against the promises, at the moment of the act."""
 
-    def __init__(
-        self, day: Day, limits: dict[str, int], is_left: Callable[[str], bool] = lambda name: False
-    ) -> None:
-        self.day, self.limits, self.is_left = day, limits, is_left
+    def __init__(self, day: Day, is_left: Callable[[str], bool] = lambda name: False) -> None:
+        self.day, self.is_left = day, is_left
         self.vms: dict[str, Watched] = {}
         self.busy: dict[str, float] = {}  # waking or being saved by us, until (elapsed)
         self.slow: dict[tuple[str, Verb], float] = {}
@@ -120,8 +118,9 @@ class Observer:
                 for name in self.vms
                 if name != self.named(it.name) and self._is_awake_by_us(name)
             ]
-            assert len(awake) < (self.limits["max_awake"] or 99), f"I5: {awake} are awake"
-            self._take_slot(it, verb)
+            assert len(awake) < (seen.settings["max_awake"] or 99), f"I5: {awake} are awake"
+            self._take_slot(it, seen, verb)
+            self._check_room(it, seen)
         assert it.power in (Power.OFF, Power.SAVED, Power.PAUSED, Power.SUSPENDED)
         record = day.record(self.named(it.name))
         assert record is not None, "woken without a record"
@@ -166,7 +165,7 @@ class Observer:
             return
         assert not self._users(it, seen), f"I1: {verb} of a VM that is in use"
         if verb in _SAVES and not any(p.application.told_to_stop for p in day.processes):
-            self._take_slot(it, verb)
+            self._take_slot(it, seen, verb)
 
     def _users(self, it: MemoryVm, seen: Watched) -> list[str]:
         """Who came more than a minute after the wake, and is still there."""
@@ -184,12 +183,15 @@ class Observer:
         """By somebody who waits for it, whatever the window's guards say."""
         return False
 
-    def _take_slot(self, it: MemoryVm, verb: Verb) -> None:
+    def _check_room(self, it: MemoryVm, seen: Watched) -> None:
+        """Of the host, for one that is about to be woken."""
+
+    def _take_slot(self, it: MemoryVm, seen: Watched, verb: Verb) -> None:
         now = self.day.now().elapsed
         others = [
             name for name, until in self.busy.items() if until > now and name != self.named(it.name)
         ]
-        assert len(others) < self.limits["max_concurrent_starts"], f"I5: {others} are busy"
+        assert len(others) < seen.settings["max_concurrent_starts"], f"I5: {others} are busy"
         self.busy[self.named(it.name)] = now + self.slow.get((self.named(it.name), verb), 0.0)
 
     def _is_awake_by_us(self, name: str) -> bool:
@@ -252,7 +254,7 @@ class FaultyDay(RandomDay):
             "max_concurrent_starts": rng.choice([1, 2]),
             "max_awake": rng.choice([0, 0, 2]),
         }
-        self.observer = self.watches(day, self.limits, self.is_told_as_untold)
+        self.observer = self.watches(day, self.is_told_as_untold)
         self.kills = rng.choice([0.0, 0.0, 0.01, 0.05])
         day.restarts_after = rng.choice([0.5, 5.0, 30.0])
         for name in NAMES[: rng.choice([1, 2, 3])]:

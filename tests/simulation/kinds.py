@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from crowded_nights import CrowdedNights
 from faulty_day import FaultyDay
 from guest_night import GuestNight
 from peopled_day import PeopledDay
@@ -12,7 +13,14 @@ from random_day import RandomDay
 from troubled_day import TroubledDay
 from zone_days import ZoneDays
 
-_ALL: tuple[type[RandomDay], ...] = (FaultyDay, GuestNight, PeopledDay, TroubledDay, ZoneDays)
+_ALL: tuple[type[RandomDay], ...] = (
+    FaultyDay,
+    GuestNight,
+    PeopledDay,
+    TroubledDay,
+    ZoneDays,
+    CrowdedNights,
+)
 KINDS = {it.kind: it for it in _ALL}
 
 
@@ -30,4 +38,8 @@ class Seed:
         kind, number, *kept = text.split(":")
         if kind not in KINDS:
             raise ValueError(f"'{kind}' is none of {', '.join(KINDS)}")
-        return cls(KINDS[kind], int(number), kept[0].split(",") if kept else None)
+        return cls(
+            KINDS[kind],
+            int(number),
+            [each for each in kept[0].split(",") if each] if kept else None,
+        )

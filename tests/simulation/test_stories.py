@@ -812,6 +812,27 @@ def test_where_memory_limits_they_take_turns_too(day: Day) -> None:
         assert {"03-11", "03-12"} & set(day.dates(name))
 
 
+def test_one_that_must_be_alone_goes_first_where_it_waited_longer(day: Day) -> None:
+    """Found with a crowd (seed 4): who may be awake beside others was always quicker."""
+    day.workspace("web01", max_awake=2)
+    day.workspace("alone", max_awake=1)
+    day.run_days(4)
+    assert day.dates("alone") == ["03-11", "03-13"]
+
+
+def test_who_waited_longer_goes_first_where_memory_is_there_again(day: Day) -> None:
+    """Found with a crowd (seed 16): whoever looked first took the turn."""
+    day.set_for_all(max_awake=1, guest_update_time="03:00", guest_update_duration=30)
+    for name in ("web01", "web02", "web03"):
+        day.workspace(name)
+    day.run_days(1)
+    (had,) = [name for name in ("web01", "web02", "web03") if day.dates(name)]
+    day.host.memory_available = 1024
+    day.at("03:10").does(lambda: setattr(day.host, "memory_available", 16_384))
+    day.run_days(1)
+    assert len(day.dates(had)) == 1
+
+
 def test_one_that_hangs_delays_no_other(day: Day) -> None:
     day.workspace("hangs")
     day.workspace("web01")

@@ -156,7 +156,7 @@ class ZoneDays(RandomDay):
         self.happens("time of the window changed", name, time_)
         self._set(name, guest_update_time=time_)
 
-    def _set(self, name: str, **changed: str) -> None:
+    def _set(self, name: str, **changed: Any) -> None:
         self.settings[name] |= changed
         self.day.set(name, **self.settings[name])
         self._looked_at()
@@ -186,7 +186,7 @@ class ZoneDays(RandomDay):
 
     def quiet(self) -> None:
         for name in self.priors:
-            self._set(name, guest_update_duration=0)  # type: ignore[arg-type]  a number
+            self._set(name, guest_update_duration=0)
         self.day.run_for(2 * 3600)
 
     def check_quiet(self) -> None:
@@ -217,8 +217,9 @@ class ZoneDays(RandomDay):
         complete = {each: it for each, it in wanted.items() if it[1] + timedelta(hours=1) < over}
         rows = [row for row in self.day.history(name) if row.woke]
         for each, (opens, ends) in complete.items():
-            (row,) = [row for row in rows if each in row.dates] or [None]
-            assert row is not None, f"I3: {name} had no window on {each}"
+            found = [row for row in rows if each in row.dates]
+            assert found, f"I3: {name} had no window on {each}"
+            (row,) = found
             if row.dates[0] == each:
                 late = row.woke - opens
                 assert timedelta(0) <= late < _MINUTE, f"I3: {name} on {each}: woken {late} late"
@@ -235,7 +236,7 @@ class ZoneDays(RandomDay):
         name = next(iter(self.priors))
         zone = self.settings[name].get("time_zone", os.environ["TZ"])
         self.settings[name]["catch_up"] = "never"
-        self._set(name, guest_update_duration=10, guest_update_time="05:00")  # type: ignore[arg-type]
+        self._set(name, guest_update_duration=10, guest_update_time="05:00")
         self.say("two more days", name)
         begins = self.day.now().wall
         rests = self.day.power(name)

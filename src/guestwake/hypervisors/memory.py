@@ -135,7 +135,8 @@ class MemoryHypervisor:
 
     def mark(self, vm: Vm, text: str) -> None:
         it = self._asked("mark", vm)
-        if it.start is None:
+        under_way = it.changing is not None and it.changing.act is not None
+        if it.start is None or under_way:
             raise VmBusy(f"cannot mark '{vm.name}': it is {it.power}")
         it.mark = text
 

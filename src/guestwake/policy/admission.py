@@ -72,6 +72,13 @@ def admit(
     return None
 
 
+def is_first(me: Candidate, others: Iterable[Other]) -> bool:
+    """Whether nobody waits for a start or a turn who has been without a window longer. Each has
+    limits of its own: what I may, may be what keeps that one from going."""
+    turns = (Wait.STARTS, Wait.TURN)
+    return not any(other.waiting in turns and _goes_before(other, me) for other in others)
+
+
 def slot_free(others: Iterable[Other], limits: Limits, now: Now) -> bool:
     """Whether one more may begin to be saved."""
     return _slots(others, limits, now) < limits.max_concurrent_starts

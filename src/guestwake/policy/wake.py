@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from guestwake.policy import close, hold, put_back, restart_in_use
-from guestwake.policy.admission import Candidate, Wait, admit
+from guestwake.policy.admission import Candidate, Wait, admit, is_first
 from guestwake.policy.common import (
     LOOK_AGAIN,
     LOOK_SOON,
@@ -49,6 +49,7 @@ from guestwake.policy.words import Network, Now, Power, Trouble, Verb
 WAKE_PAUSE = timedelta(seconds=60)
 QUEUE_LOOK = timedelta(seconds=5)
 GATHERS = timedelta(seconds=3)  # windows open together: all are in the queue before the first goes
+LETS_PASS = timedelta(seconds=30)  # who has been without a window longer; that one may have to wait
 
 AT_REST = {
     Power.PAUSED: (Prior.PAUSED, Verb.RESUME),
@@ -67,6 +68,7 @@ _WAITS = {
     Wait.MEMORY: Why.WAITS_FOR_MEMORY,
     Wait.DISK: Why.WAITS_FOR_DISK,
 }
+_ROOM = (Why.WAITS_FOR_MEMORY, Why.WAITS_FOR_DISK)
 # How a run ends that waited to the end of its window and never woke the VM.
 _NEVER_WOKEN = {
     Why.WAITS_FOR_NETWORK: Why.NO_NETWORK,
@@ -215,8 +217,9 @@ def _waits_after_refusal(run: WakeRun, now: Now) -> bool:
 
 
 def _not_admitted(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Why | None:
-    gathering = -run.since.left(now) < GATHERS and not run.parked
-    if gathering and facts.rivals and run.kind is Kind.SCHEDULED:
+    waited = -run.since.left(now)
+    comes = run.kind is Kind.SCHEDULED and not run.parked
+    if comes and facts.rivals and waited < GATHERS:
         return Why.WAITS_FOR_STARTS
     in_memory = facts.power in (Power.PAUSED, Power.SUSPENDED)
     me = Candidate(
@@ -225,7 +228,11 @@ def _not_admitted(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Why |
         memory=0 if in_memory else facts.memory,
         image=facts.memory,
     )
+    if comes and waited < LETS_PASS and not is_first(me, facts.others):
+        return Why.WAITS_FOR_STARTS
     refused = admit(me, facts.others, facts.host, limits, now)
+    if refused is None and run.why in _ROOM and facts.others:
+        return Why.WAITS_FOR_STARTS  # those who find room as well are in the queue at the next look
     return _WAITS[refused] if refused else None
 
 
