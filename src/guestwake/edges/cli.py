@@ -25,6 +25,7 @@ def main(
         from guestwake.edges.call import call
 
         return call(list(argv), build)
+    os.umask(os.umask(0o022) | 0o022)  # nobody else may write what we make
     users_session.join(os.environ, own_id())
     gc.disable()  # a report is over before there is anything to collect; `wake` enables it
     try:
