@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from bystander import Bystander
 from day import NO_SPACE, NOBODY_ANSWERS, Day
 from random_day import WAKES, Act, RandomDay
 
@@ -260,6 +261,7 @@ class FaultyDay(RandomDay):
         for name in NAMES[: rng.choice([1, 2, 3])]:
             self._stage(name)
         day.machine.deeds.clear()
+        self.bystander = Bystander(self)
 
     def _stage(self, name: str) -> None:
         rng = self.rng
@@ -279,6 +281,10 @@ class FaultyDay(RandomDay):
         self.day.workspace(name, power, saved_paused=paused, **settings)
         self.observer.vms[name] = Watched(power, paused, settings)
         self.say(f"is {power}{' while paused' if paused else ''}; {settings}", name)
+
+    def happens(self, kind: str, name: str = "", detail: str = "") -> None:
+        super().happens(kind, name, detail)
+        self.bystander.happens(kind, name)
 
     def acts(self) -> list[Callable[[str], None]]:
         return [
@@ -317,6 +323,7 @@ class FaultyDay(RandomDay):
         self.observer.on_rest()
         super()._do(act)
         self.observer.on_rest()
+        self.bystander.see_deeds()
 
     # what may happen
 
@@ -417,13 +424,22 @@ class FaultyDay(RandomDay):
             case "sleep":
                 self.happens("host sleeps", detail=f"for {seconds:g} s")
                 self.day.sleep(seconds)
+                self.bystander.host_slept()
             case "die":
                 self.happens("host loses power", detail=f"for {seconds:g} s")
-                self.observer.host_died()
+                self._host_dies()
                 self.day.go_down(seconds)
             case "shut down" if not self.day.host.shutting_down:
                 self.happens("host shuts down", detail=f"for {seconds:g} s")
-                self.day.shut_down(seconds, before=self.observer.host_died)
+                self.day.shut_down(seconds, before=self._lights_out)
+
+    def _lights_out(self) -> None:
+        self.bystander.lights_out()
+        self._host_dies()
+
+    def _host_dies(self) -> None:
+        self.observer.host_died()
+        self.bystander.host_dies()
 
     def _clock(self, name: str) -> None:
         minutes = self.rng.choice([-90, -3, -1, 1, 3, 90])
@@ -517,6 +533,7 @@ class FaultyDay(RandomDay):
 
     def check_quiet(self) -> None:
         self.observer.check_quiet()
+        self.bystander.check_quiet()
 
     def next_night(self) -> None:
         """The window of the next date, in a world without faults: who may be awake has it."""
@@ -524,6 +541,7 @@ class FaultyDay(RandomDay):
         day.run_for(day.real_of(self.midnight) - day.real)
         rested = [name for name in self.observer.vms if self._has_a_window(name)]
         self.say("the next night")
+        self.bystander.calm()
         day.run_for(1200)
         self.check_quiet()
         had = [name for name in rested if date in day.dates(name)]

@@ -19,15 +19,23 @@ from reporter import MemoryService, Somebody
 from guestwake.hypervisors.api import Vm
 from guestwake.journal import Journal
 from guestwake.policy.restart import RestartMark
+from guestwake.policy.run import Why
 from guestwake.policy.words import Power, Verb
 from guestwake_wire.messages import ClientState, Strength
 
 NAMES = ("alpha", "beta")
 OPENS = 600.0  # the window, in seconds of the day
 MINUTES = 130
+MINUTES_LATER = 5  # on the nights that follow
+TASK_TIMEOUT = 120
+FRESH_FOR = 300.0  # seconds for which a word of a guest counts
+LEASE = 3600.0  # for which its input does
+LENT_FOR = 600.0  # for which it is waited then
+LATE = 600.0  # TaskTimeout, a minute after a resume, and what is slow
 CALLS = ("open_channel", "receive", "send")  # of the driver, beside the verbs
 
 _SHUTS_DOWN = (Verb.SHUT_DOWN, Verb.PRESS_POWER_BUTTON)
+_PUTS_BACK = (*_SHUTS_DOWN, Verb.SAVE, Verb.SAVE_PAUSED, Verb.PAUSE)
 _TAKES = ("starts", "stops", "saves", "shuts down", "hibernates itself", "migrates away", "resumes")
 
 
@@ -41,6 +49,11 @@ class Seen:
     restarts: dict[str, list[float]] = field(default_factory=dict)  # run → when
     wanted_in: str | None = None  # the boot in which a restart was last seen to be wanted
     touched: bool = False
+    held_up: bool = False  # something happened that its end may have to wait for
+    in_vain: set[int] = field(default_factory=set)  # boots restarted for what no restart clears
+    restarted: int | None = None  # the boot that we restarted last
+    silent_at: float = 0.0  # since when its guest is silent
+    typed_at: float = 0.0
 
 
 class GuestNight(RandomDay):
@@ -53,6 +66,7 @@ class GuestNight(RandomDay):
         self.kills = self.rng.choice([0.0, 0.0, 0.002, 0.01])
         self._deeds = 0
         self._journal: Journal | None = None
+        self.ends = self.eventful  # of the window, in real seconds
         for name in NAMES[: self.rng.choice([1, 2])]:
             self._stage(name)
         self.day.on_verb, self.day.on_rest = self.on_verb, self.on_rest
@@ -67,7 +81,7 @@ class GuestNight(RandomDay):
             "max_extension": rng.choice([0, 30]),
             "early_finish": rng.choice([0, 0, 1]),
             "restart_in_window": may,
-            "task_timeout": 120,
+            "task_timeout": TASK_TIMEOUT,
         }
         self.day.workspace(name, power, reports=True, **settings)
         self.say(f"is {power}; {settings}", name)
@@ -90,6 +104,31 @@ class GuestNight(RandomDay):
         if verb in _SHUTS_DOWN:
             assert not self._work(vm.name, service), f"I11: {verb} over somebody's work"
             assert service.busy is not True or service.silent, f"{verb} of a busy guest"
+            assert not self._hangs(seen, service), f"I11: {verb} of a guest that hangs"
+        if verb in _PUTS_BACK:
+            self._check_end(seen, service)
+
+    def _check_end(self, seen: Seen, service: MemoryService) -> None:
+        """It is not put back before its end, nor while it installs."""
+        if seen.touched or seen.held_up:
+            return
+        early = seen.settings["early_finish"] and service.state is ClientState.NOTHING_LEFT
+        assert early or self.day.real > self.ends - 1, "I2: put back before its window's end"
+        longest = self.ends + 60 * seen.settings["max_extension"]
+        busy = service.busy is True and not service.silent
+        assert not busy or self.day.real > longest - 1, "put back while it installs"
+
+    def _check_late(self, name: str, seen: Seen) -> None:
+        longest = self.ends + 60 * seen.settings["max_extension"]
+        used_until = seen.typed_at + LEASE + LENT_FOR if seen.typed_at else 0.0
+        if seen.touched or seen.held_up or self.day.real <= max(longest, used_until) + LATE:
+            return
+        up = self.day.power(name) is Power.RUNNING and not self.is_told_as_untold(name)
+        assert not up, "I2: awake past its end"
+
+    def _hangs(self, seen: Seen, service: MemoryService) -> bool:
+        """For so long that what it said last counts no more."""
+        return service.silent and self.day.real - seen.silent_at > FRESH_FOR
 
     def _check_restart(self, name: str, seen: Seen, service: MemoryService) -> None:
         record = self.day.record(name)
@@ -97,12 +136,40 @@ class GuestNight(RandomDay):
         assert seen.may_restart, "RestartInWindow is 0"
         assert self.day.mark(name) is not None, "nobody asked for a restart"
         assert service.busy is not True or service.silent, "restarted while it installs"
+        assert not self._hangs(seen, service), "restarted though it hangs"
+        assert self.ends - self.day.real > TASK_TIMEOUT - 1, "restarted just before its end"
+        self._check_reasons(name, seen, service)
         if seen.may_restart == 1:
             assert not self._work(name, service), "I11: restarted over somebody's work"
         times = seen.restarts.setdefault(record.token, [])
         assert len(times) < 2, "a third restart in one run"
         assert not times or self.day.real - times[-1] > 3599.9, "two restarts within the hour"
         times.append(self.day.real)
+
+    def _check_reasons(self, name: str, seen: Seen, service: MemoryService) -> None:
+        """It asks for one in this boot, as far as it has been heard in it; and one that two
+        restarts have not helped is not tried again."""
+        boot, said = self.day.vm(name).guest_boot, self.day.journal().said(self.day.uuid(name))
+        if said is None or f'"guest-boot-{boot}"' not in said.text:
+            return
+        strong = {it for it, how in service.inside.reasons.items() if how is Strength.STRONG}
+        assert strong, "restarted though nothing asks for it"
+        if strong <= service.stays.keys():
+            seen.in_vain.add(boot)
+        assert len(seen.in_vain) <= 2, "restarted in vain for the third time"
+        seen.restarted = boot
+
+    def _check_verified(self, name: str, seen: Seen) -> None:
+        """Its restart is not told to be over while the guest boots."""
+        run = self._journal.run(self.day.uuid(name)) if self._journal else None
+        if run is None or run.why is not Why.RESTARTED:
+            return
+        service = self.day.service(name)
+        boot, up_at = service.inside.boot, service.inside.up_at
+        booted = boot != seen.restarted and boot == self.day.vm(name).guest_boot
+        assert booted, "told as restarted, and has not"
+        assert self.day.real >= up_at, "told as restarted, and boots still"
+        seen.restarted = None
 
     def _work(self, name: str, service: MemoryService) -> bool:
         """Somebody in the guest who was there before we woke it, or has typed since."""
@@ -127,6 +194,9 @@ class GuestNight(RandomDay):
                 boot = f"guest-boot-{self.day.vm(name).guest_boot}"
                 assert boot != seen.wanted_in, "I8: the mark was lost"
             seen.wanted_in = mark.boot_id if mark else None
+            self._check_late(name, seen)
+            if seen.restarted is not None:
+                self._check_verified(name, seen)
 
     def _mark(self, name: str) -> RestartMark | None:
         """By a journal that stays open: it is looked into whenever nobody has anything to do."""
@@ -188,7 +258,7 @@ class GuestNight(RandomDay):
     def _types(self, name: str) -> None:
         def types(it: MemoryService) -> None:
             for one in it.inside.people:
-                one.input = self.day.real
+                one.input = self.seen[name].typed_at = self.day.real
 
         self._tells("somebody types", name, types)
 
@@ -208,6 +278,8 @@ class GuestNight(RandomDay):
 
     def _silent(self, name: str) -> None:
         self.happens("guest falls silent", name)
+        if not self.day.service(name).silent:
+            self.seen[name].silent_at = self.day.real
         self.day.service(name).silent = True
         self.then(lambda: self._speaks(name), least=30, most=3000)
 
@@ -230,6 +302,7 @@ class GuestNight(RandomDay):
         if self.day.running(name):
             self.happens("manager killed", name)
             self.dies(name)
+        self.seen[name].held_up = True
         self.day.kill(name)
 
     def _verb_fails(self, name: str) -> None:
@@ -239,6 +312,7 @@ class GuestNight(RandomDay):
         times = self.rng.choice([1, 3, None])
         often = "from now on" if times is None else f"{times} times"
         self.happens("hypervisor refuses", name, f"'{what}' {often}: {error}")
+        self.seen[name].held_up = True
         self.day.machine.fail(what, error, times=times, vm=vm)
         self.then(lambda: self._lifted(what, vm), least=30, most=900)
 
@@ -255,7 +329,6 @@ class GuestNight(RandomDay):
         for name in self.seen:
             service = self.day.service(name)
             service.silent, service.busy = False, False
-            service.inside.people.clear()
             service.speak()
             for what in (*Verb, *CALLS):
                 self.day.machine.lift(what, self.day.vm(name).vm)
@@ -265,10 +338,13 @@ class GuestNight(RandomDay):
         """The window of the next date, a shorter one; the guests report, and nothing is wanted or
         done."""
         for name, seen in self.seen.items():
-            self.day.set(name, **seen.settings | {"guest_update_duration": 5})
+            self.day.set(name, **seen.settings | {"guest_update_duration": MINUTES_LATER})
         self.day.run_for(self.day.real_of(self.midnight) - self.day.real)
         at_rest = [name for name in self.seen if self.day.power(name) is not Power.RUNNING]
         self.say("the next night")
+        self.ends = self.day.real + OPENS + 60 * MINUTES_LATER
+        for seen in self.seen.values():
+            seen.held_up, seen.typed_at = False, 0.0
         self.day.run_for(OPENS + 2 * 3600)  # restarted, it is busy until MaxExtension is used up
         self.check_quiet()
         date = self.midnight.strftime("%m-%d")

@@ -95,6 +95,19 @@ def test_input_in_the_guest_is_use_and_the_use_ends(day: Day) -> None:
     assert day.why("web01") is Why.CLOSED
 
 
+def test_a_guest_that_claims_input_for_ever_is_put_back_at_its_limit(day: Day) -> None:
+    day.workspace("web01", reports=True, guest_use_limit=90)
+    day.at("03:05").somebody_signs_in("web01")
+    for hour in range(3, 9):
+        for minute in (10, 40):
+            day.at(f"{hour:02}:{minute}").somebody_types("web01")
+    day.run_until("04:59")
+    assert day.power("web01") is Power.RUNNING
+    assert day.why("web01") is Why.LENT
+    day.run_until("05:12")
+    assert day.power("web01") is Power.SAVED
+
+
 def test_the_mark_outlives_hibernation_and_the_death_of_all_that_runs_here(day: Day) -> None:
     day.workspace("web01", reports=True)
     day.at("00:10").somebody_signs_in("web01")
