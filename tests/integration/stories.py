@@ -122,19 +122,11 @@ class Host:
         command += ["--root", str(self.root), "wake", guest.name]
         if window is not None:
             command += ["--duration", f"{window / 60:.4f}"]
-        said = self.root / f"{guest.name}-{len(self.managers)}.said"
-        with said.open("w") as file:
-            process = subprocess.Popen(
-                command,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                text=True,
-            )
-        manager = Manager(process, said)
-        self.managers.append(manager)
-        return manager
+        return self._set_going(command, guest.name)
+
+    def sets_going(self, *words: str) -> Manager:
+        """Any other command, which runs on."""
+        return self._set_going([str(GUESTWAKE), "--root", str(self.root), *words], words[0])
 
     def wakes(self, guest: Guest, window: float, *, code: int = 0) -> str:
         return self.begins(guest, window).ends(code)
@@ -166,6 +158,21 @@ class Host:
     def events(self, guest: Guest) -> list[int]:
         rows = json.loads(self.guestwake("events", "--happened", guest.name, "--json"))
         return [row["event"] for row in rows]
+
+    def _set_going(self, command: list[str], name: str) -> Manager:
+        said = self.root / f"{name}-{len(self.managers)}.said"
+        with said.open("w") as file:
+            process = subprocess.Popen(
+                command,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                text=True,
+            )
+        manager = Manager(process, said)
+        self.managers.append(manager)
+        return manager
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, **self.lab.environment, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -6,7 +6,6 @@ what else this machine does must not decide how many have room: a double of /pro
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,12 +17,12 @@ from threading import Event, Thread
 
 import pytest
 from faults import journal_of
-from stories import GUESTWAKE, Host, Manager, until
+from stories import Host, until
 
 from guestwake.policy.put_back import slot_since
 from guestwake.policy.run import Phase, WakeRun, Why
 from lab.bare import MEMORY, hibernated_bare_guest
-from lab.guests import Guest, Lab
+from lab.guests import Lab
 
 MANY, ROOM, STARTS = 20, 8, 2
 AVAILABLE = 10_000  # MiB
@@ -57,22 +56,6 @@ def sets_windows(host: Host, minutes: int) -> None:
 
 OPENS = datetime.now(UTC).strftime("%H:%M")
 OPEN, CLOSED = 1440, 0
-
-
-def called_by_its_timer(host: Host, guest: Guest) -> Manager:
-    said = host.root / f"{guest.name}-{len(host.managers)}.said"
-    with said.open("w") as file:
-        process = subprocess.Popen(
-            [str(GUESTWAKE), "--root", str(host.root), "wake", "--scheduled", guest.name],
-            env={**os.environ, **host.lab.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            text=True,
-        )
-    manager = Manager(process, said)
-    host.managers.append(manager)
-    return manager
 
 
 def runs(host: Host) -> Mapping[str, WakeRun]:
@@ -132,7 +115,9 @@ def test_eight_are_woken_two_at_a_time_and_the_rest_come_first_the_next_time(
         images = {uuid: guest.saved_image.read_bytes() for uuid, guest in without.items()}
         sets_windows(host, OPEN)
         with watched(host, lab) as most:
-            managers = {guest.uuid: called_by_its_timer(host, guest) for guest in guests}
+            managers = {
+                guest.uuid: host.sets_going("wake", "--scheduled", guest.name) for guest in guests
+            }
             until(lambda: settled(host, len(without)), LATE)
             held = {uuid for uuid, run in runs(host).items() if run.phase is Phase.HOLDING}
             sets_windows(host, CLOSED)
