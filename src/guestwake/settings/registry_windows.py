@@ -18,9 +18,11 @@ from ctypes import wintypes
 from typing import TYPE_CHECKING
 
 from guestwake.paths_windows import sid_of
+from guestwake.settings.policy_at_rest_windows import AtWorkError, at_rest
 from guestwake.settings.registry_keys import (
     MACHINE,
     NUMBERS,
+    POLICIES,
     USERS,
     WHO_CALLS,
     RegistryError,
@@ -49,6 +51,16 @@ _advapi = ctypes.WinDLL("advapi32")
 
 class WindowsRegistry:
     def read(self, path: str, bytes_max: int) -> RegKey | None:
+        root, _, below = path.partition("\\")
+        # Of other users' policies one cannot tell.
+        if root == USERS or below != POLICIES:
+            return self._read(path, bytes_max)
+        try:
+            return at_rest(lambda: self._read(path, bytes_max), machine=root == MACHINE)
+        except AtWorkError as err:
+            return RegKey(path.rpartition("\\")[2], trouble=str(err))
+
+    def _read(self, path: str, bytes_max: int) -> RegKey | None:
         name = path.rpartition("\\")[2]
         try:
             with opened(path, winreg.KEY_READ) as key:
