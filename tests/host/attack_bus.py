@@ -4,6 +4,8 @@ attack_bus.py call NAME UUID     every method that is introspected, on every obj
                                  no one should send; prints what came of each, as JSON
 attack_bus.py flood              sixty connections that ask and do not wait, until it is killed
 attack_bus.py huge               calls and signals of thirty MB
+attack_bus.py vanish UUID        asks for what it may not, and is gone before it is decided: a
+                                 polkit that was asked about nobody once said yes
 attack_bus.py names              tries to be, and to overhear, the service; prints as "call"
 """
 
@@ -60,7 +62,9 @@ def values(name: str, uuid: str) -> dict[str, list[Any]]:
 
 
 def main(how: str, *words: str) -> int:
-    return {"call": call, "flood": flood, "huge": huge, "names": names}[how](*words)
+    return {"call": call, "flood": flood, "huge": huge, "vanish": vanish, "names": names}[how](
+        *words
+    )
 
 
 def call(name: str, uuid: str) -> int:
@@ -129,6 +133,21 @@ def huge() -> int:
                 bus.sock.sendall(data + lists)
         # The bus has passed all of it on when it answers.
         bus.send_and_get_reply(new_method_call(BUS, "GetId"), timeout=60)
+    return 0
+
+
+def vanish(uuid: str) -> int:
+    at = DBusAddress(
+        f"/org/guestwake/Manager1/workspace/{uuid.replace('-', '_')}",
+        bus_name=SERVICE,
+        interface="org.guestwake.Workspace1",
+    )
+    for number in range(100):
+        with open_dbus_connection("SYSTEM") as bus:
+            bus.send(new_method_call(at, "Pause", "t", (0,)))
+            time.sleep(number * 0.0002)
+    with open_dbus_connection("SYSTEM") as bus:
+        bus.send_and_get_reply(new_method_call(MANAGER, "Status"), timeout=60)
     return 0
 
 
