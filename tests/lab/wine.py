@@ -166,13 +166,17 @@ class Wine:
         return windows_path(self._python / "python.exe")
 
     def run(
-        self, *command: str, patience: float = PATIENCE, check: bool = True
+        self,
+        *command: str,
+        patience: float = PATIENCE,
+        check: bool = True,
+        text: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """A Windows program to its end. Raises WineFailed where `check`, TimeoutExpired after
-        `patience` seconds: it is killed then."""
-        with self.start(*command) as process:
+        """A Windows program to its end, with `text` to read. Raises WineFailed where `check`,
+        TimeoutExpired after `patience` seconds: it is killed then."""
+        with self.start(*command, reads=text is not None) as process:
             try:
-                said, errors = process.communicate(timeout=patience)
+                said, errors = process.communicate(text, timeout=patience)
             except BaseException:
                 process.kill()
                 raise
@@ -181,12 +185,12 @@ class Wine:
             raise WineFailed(f"{command}: {done.returncode}\n{said}\n{errors}")
         return done
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
+    def start(self, *command: str, reads: bool = False) -> subprocess.Popen[str]:
         """In the background. Its output must be pipes: Windows' Python dies where it is a file."""
         return subprocess.Popen(
             [WINE, *command],
             env=self.environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -194,10 +198,14 @@ class Wine:
         )
 
     def python(
-        self, *arguments: str, patience: float = PATIENCE, check: bool = True
+        self,
+        *arguments: str,
+        patience: float = PATIENCE,
+        check: bool = True,
+        text: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Windows' Python; it finds `guestwake`, its parts and the tests' folder `lab`."""
-        return self.run(self.python_exe, *arguments, patience=patience, check=check)
+        return self.run(self.python_exe, *arguments, patience=patience, check=check, text=text)
 
     def reg(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`reg.exe`: an independent writer of the registry."""

@@ -88,15 +88,9 @@ def install(command: str) -> str:
                 raise _as_os_error(error) from error
             service = win32service.OpenService(manager, NAME, win32service.SERVICE_ALL_ACCESS)
             keep = win32service.SERVICE_NO_CHANGE
+            same = (None, 0, None, None, None, None)  # group, tag, dependencies, account, title
             win32service.ChangeServiceConfig(
-                service,
-                keep,
-                win32service.SERVICE_AUTO_START,
-                keep,
-                command,
-                *(None,) * 2,
-                0,
-                *(None,) * 4,
+                service, keep, win32service.SERVICE_AUTO_START, keep, command, *same
             )
             done = f"the service {NAME} was there; it starts this program now"
         _describe(service)
