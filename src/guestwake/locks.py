@@ -10,7 +10,7 @@ import os
 import struct
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 if sys.platform == "win32":
@@ -47,8 +47,9 @@ def held(path: Path) -> Iterator[None]:
             fcntl.fcntl(handle, fcntl.F_OFD_SETLK, _lock(fcntl.F_WRLCK))
         except (BlockingIOError, PermissionError) as err:
             raise AlreadyRunning(path, _written_pid(handle)) from err
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # a full disk: it is held all the same, and nobody is told by whom
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         try:
             yield
         finally:

@@ -257,6 +257,7 @@ def test_a_host_that_fails_leaves_what_was_committed_and_nothing_else(folder: Pa
     assert {what_is_found(path, moment.files, workspace) for moment in moments} <= found
 
 
+@pytest.mark.more
 def test_what_a_failed_disk_leaves_is_read_or_set_aside_whole_and_told(folder: Path) -> None:
     workspace, _ = moments_of("saved")
     damaged = 0
@@ -282,8 +283,7 @@ def test_what_a_failed_disk_leaves_is_read_or_set_aside_whole_and_told(folder: P
 @pytest.mark.parametrize(
     "name",
     [
-        "saved",
-        *(pytest.param(name, marks=pytest.mark.more) for name in ("paused", "lent")),
+        *(pytest.param(name, marks=pytest.mark.more) for name in ("saved", "paused", "lent")),
         *(pytest.param(name, marks=pytest.mark.full) for name in _REST),
     ],
 )

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from guestwake.application import Application
 from guestwake.journal import FOR_EVER, AskedRun, Journal
 from guestwake.journal_file import _MIGRATIONS, JournalDamaged, JournalError, set_aside
+from guestwake.paths import Paths
 from guestwake.policy.run import Kind, Phase, Prior, WakeRun, Why
 from guestwake.policy.window import Opening
 from guestwake.policy.words import Deadline
@@ -195,6 +197,36 @@ def test_a_file_that_is_no_journal_is_set_aside_whole(path: Path) -> None:
     aside = set_aside(path, OPENS)
     assert aside.read_bytes() == b"no journal " * 1000
     Journal(path).close()
+
+
+@pytest.mark.parametrize("renamed", [1, 2])
+def test_killed_while_it_is_set_aside_nothing_of_it_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renamed: int
+) -> None:
+    """After so many of its parts."""
+    application = Application(Paths.under(tmp_path, 0))
+    path = application.journal_path
+    parts = {suffix: f"no journal{suffix} ".encode() * 1000 for suffix in ("", "-wal", "-shm")}
+    path.parent.mkdir(parents=True)
+    for suffix, data in parts.items():
+        path.with_name(path.name + suffix).write_bytes(data)
+    rename, left = Path.rename, [renamed]
+
+    def dies(self: Path, target: Path) -> Path:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", dies)
+        with pytest.raises(KeyboardInterrupt):
+            set_aside(path, OPENS)
+    with application.journal() as journal:
+        journal.hold("vm", ENDS, "a talk")
+    kept = [each.read_bytes() for each in path.parent.glob("*.damaged-*")]
+    assert parts[""] in kept
+    assert parts["-wal"] in kept
 
 
 def test_a_newer_format_is_refused_and_left_as_it_is(journal: Journal, path: Path) -> None:

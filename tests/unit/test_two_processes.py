@@ -163,6 +163,32 @@ def test_there_is_one_service(host: Host) -> None:
 
 
 @pytest.mark.more
+def test_a_service_whose_journal_is_overwritten_goes_on_in_a_new_one(host: Host) -> None:
+    """By whoever finds it first."""
+    ends(_add(host))
+    service = host.begins("serve", "--no-bus")
+    journal = host.root / "var/lib/guestwake/journal.db"
+    until(journal.exists)
+    until(lambda: bool(host.history()) or host.status()["run"] is None)
+    for part in journal.parent.glob("journal.db-*"):
+        part.unlink()
+    with journal.open("r+b") as file:  # the very file that the service has open
+        file.write(b"no journal at all " * 1000)
+    status = host.begins("status")
+    assert "It is damaged" in ends(status, Exit.JOURNAL)
+    for attempt in range(2):  # it may be found by the first
+        host.begins("hold", "web01", "--for", f"{attempt + 1}h").communicate(timeout=PATIENCE)
+    host.guestwake("hold", "web01", "--for", "9h", "--reason", "a talk")
+    (aside,) = were_set_aside(journal)
+    assert any(str(aside) in sentence for sentence in host.status()["attention"])
+    assert str(JOURNAL_SET_ASIDE.id) in host.guestwake("events", "--happened")
+    (host.root / "run/guestwake/poke").touch()
+    until(lambda: "a talk" in {hold["reason"] for hold in host.status()["holds"]})
+    service.send_signal(signal.SIGTERM)
+    ends(service)
+
+
+@pytest.mark.more
 def test_of_many_that_add_the_same_vm_one_does(host: Host) -> None:
     adding = [_add(host, "web01") for _ in range(4)] + [_add(host, "web02"), _add(host, "web03")]
     codes = []
