@@ -339,10 +339,10 @@ OF_WHY: Mapping[Why, Event] = {
         12025,
         _ERROR,
         "{name} stays up: the hypervisor refuses to put it back. It is tried again.",
-        "See the detail: the disk is full, a device cannot be saved, or a job is running; or an I/O "
-        "error keeps it paused.",
-        "Mend what the detail names, and resume the VM after an I/O error. It is put back as soon as "
-        "that works.",
+        "See the detail: the disk is full, a device cannot be saved, or a job is running; or an "
+        "I/O error keeps it paused.",
+        "Mend what the detail names, and resume the VM after an I/O error. It is put back as soon "
+        "as that works.",
         standing=True,
     ),
     Why.SAVES_INSTEAD: Event(
