@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from stories import DEADLINE, Host, diary_of, starts_and_stops, until
+from stories import DEADLINE, Host, diary_of, host_of, starts_and_stops, until
 
 from guestwake.events import JOURNAL_SET_ASIDE
 from lab.guests import Lab
@@ -81,3 +81,20 @@ def test_what_was_woken_is_put_back_though_it_cannot_be_recorded(lab: Lab, host:
         manager.ends()
         assert starts_and_stops(diary()) == ["Stopped Saved"]
     assert host.phase(guest) is None
+
+
+def test_two_guestwakes_on_one_guest(lab: Lab, host: Host, tmp_path: Path) -> None:
+    """A user's own and the host's, say: their windows open together, and the mark says whose it
+    is."""
+    guest = lab.hibernated_guest("web01")
+    with host_of(lab, tmp_path / "neighbour") as neighbour, diary_of(guest) as diary:
+        both = (host, neighbour)
+        for one in both:
+            one.looks_after(guest)
+        for manager in [one.begins(guest, window=20) for one in both]:
+            manager.process.wait(DEADLINE)
+        assert starts_and_stops(diary()) == ["Started Restored", "Stopped Saved"]
+        outcomes = sorted(outcome for one in both for outcome in one.outcomes(guest))
+        assert outcomes[0] == "put-back"
+        assert outcomes[1:] in (["started-by-somebody"], ["watched"], ["who-started-it-unknown"])
+    assert guest.state() == "saved"
