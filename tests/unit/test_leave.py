@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from guestwake.application import Application
+from guestwake.clock import SystemClock
 from guestwake.edges.exit_codes import Exit
 from guestwake.edges.leave import leave
 from guestwake.hypervisors.api import HypervisorError
@@ -21,17 +22,35 @@ from guestwake.update_manager import Ended
 from guestwake.workspaces import Workspace
 
 
+class HurriedClock(SystemClock):
+    """Remembers how long it waits, and does not. As the real one does, it waits once not at all
+    where it was hurried before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_hurried = False
+        self.waited = 0.0
+
+    def hurry(self) -> None:
+        self.is_hurried = True
+
+    def wait(self, seconds: float) -> None:
+        self.waited += 0.0 if self.is_hurried else seconds
+        self.is_hurried = False
+
+
 class FakeApplication(Application):
     """Each workspace is put back as its answers say, one for each call."""
 
     def __init__(self, root: Path, answers: dict[str, list[Exception | None]]) -> None:
-        super().__init__(Paths.under(root, os.geteuid()))
+        self.waits = HurriedClock()
+        super().__init__(Paths.under(root, os.geteuid()), clock=self.waits)
         self.answers = answers
         for uuid, name in enumerate(answers):
             self.workspaces.write(_workspace(name, uuid))
 
     def put_back(self, workspace: Workspace) -> Ended | None:
-        self.clock.hurry()  # nothing is waited for
+        self.stop()
         answer = self.answers[workspace.name].pop(0)
         if answer is not None:
             raise answer
@@ -64,6 +83,7 @@ def test_a_run_of_another_process_is_told_and_waited_for(
     application = FakeApplication(tmp_path, {"web01": [running, running, None]})
     assert leave(application) is Exit.DONE
     assert somebodys.wait(30) < 0
+    assert application.waits.waited == 2.0  # a second after each look, and not 900 looks at once
 
 
 def test_one_that_has_ended_by_then_is_no_trouble(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def _left(application: Application, workspace: Workspace, *, stops_others: bool)
                 return True
             complain(f"'{workspace.name}' stays awake: {ended.why}")
             return False
+        application.clock.wait(0)  # `put_back` has hurried the next wait
         application.clock.wait(_LOOK_AGAIN)
     complain(f"'{workspace.name}' is not put back: its run goes on")
     return False
