@@ -17,9 +17,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stories import Host, until, woken_by_hand
 
+from guestwake.edges.dbus_words import MANAGER_PATH, SERVICE, WORKSPACE, path_of
 from lab.guests import Guest
 
 ATTACKER = Path(__file__).with_name("attacker.py")
@@ -34,7 +36,7 @@ RestartSec=1
 [Install]
 WantedBy=multi-user.target
 """
-SERVICE = "guestwake-guest.service guestwake-guest.socket"
+REPLACED = "guestwake-guest.service guestwake-guest.socket"
 AGENT = "qemu-guest-agent.service"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -50,7 +52,7 @@ def taken_over(
     restart. The words are `attacker.py`'s. Its power button does nothing."""
     woken_by_hand(guest)
     plan = json.dumps({"port": list(attacks), "then": then, "agent": agent})
-    replaced = f"{SERVICE} {AGENT}" if agent else SERVICE
+    replaced = f"{REPLACED} {AGENT}" if agent else REPLACED
     unit = UNIT.format(conflicts=replaced, inside=INSIDE, plan=plan)
     _write(guest, INSIDE, ATTACKER.read_bytes())
     _write(guest, "/etc/systemd/system/attacker.service", unit.encode())
@@ -61,7 +63,7 @@ def taken_over(
     guest.run(
         "systemctl daemon-reload; systemctl enable attacker; systemctl restart systemd-logind"
     )
-    guest.run(f"systemctl stop {SERVICE}")
+    guest.run(f"systemctl stop {REPLACED}")
     start = ["systemctl", "start", "--no-block", "attacker.service"]
     guest.agent("guest-exec", {"path": start[0], "arg": start[1:]})  # it may end the agent itself
     until(lambda: _said(guest).count("here"))
@@ -161,8 +163,26 @@ def forged(texts: dict[str, str]) -> Iterator[str]:
 
 def of_the_bus(address: str, *words: str) -> str:
     """What a method of the D-Bus API answers, as its JSON."""
-    at = ("org.guestwake.Manager1", "/org/guestwake/Manager1", "org.guestwake.Manager1")
-    command = ["busctl", f"--address={address}", "--json=short", "call", *at, *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    (answer,) = json.loads(done.stdout)["data"]
+    (answer,) = _called(address, MANAGER_PATH, SERVICE, *words)
     return str(answer)
+
+
+def properties_of(address: str, guest: Guest) -> str:
+    """Those of its workspace on the bus, each text in them a line."""
+    path = path_of(guest.uuid)
+    words = ("org.freedesktop.DBus.Properties", "GetAll", "s", WORKSPACE.name)
+    return "\n".join(_texts(_called(address, path, *words)))
+
+
+def _called(address: str, path: str, *words: str) -> Any:
+    command = ["busctl", f"--address={address}", "--json=short", "call", SERVICE, path, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return json.loads(done.stdout)["data"]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)

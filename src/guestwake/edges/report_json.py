@@ -73,6 +73,7 @@ def _run_json(open_run: OpenRun) -> dict[str, object]:
         "minutes_left": None if left is None else left // timedelta(minutes=1),
         "manager_lives": open_run.manager_lives,
         "used": run.used,
+        "in_use_by": list(run.users),
     }
 
 
