@@ -27,6 +27,13 @@ from fake_bus import (
     systemd,
     upower,
 )
+from jeepney import (  # type: ignore[import-untyped]  # it carries no types
+    DBusAddress,
+    HeaderFields,
+    new_signal,
+)
+from jeepney.bus_messages import message_bus  # type: ignore[import-untyped]
+from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-untyped]
 
 from guestwake.hosts.linux_events import HOST, LinuxEvents, Signal, unit_path
 
@@ -160,6 +167,26 @@ def test_what_others_do_is_none(bus: Bus) -> None:
             # An impostor: not the one who has the name.
             network.emit(LOGIND_PATH, MANAGER, "PrepareForShutdown", "b", (True,))
             await heard.none()
+
+    told(story())
+
+
+def test_a_signal_to_us_alone_is_from_anybody(bus: Bus) -> None:
+    """The bus asks no match for it."""
+
+    async def story() -> None:
+        bus.serve(logind())
+        async with listening(bus.address) as (heard, _):
+            await heard.one()
+            at = DBusAddress(LOGIND_PATH, interface=MANAGER)
+            with open_dbus_connection(bus.address) as anybody:
+                names = anybody.send_and_get_reply(message_bus.ListNames(), timeout=LONG).body[0]
+                for name in names:
+                    signal = new_signal(at, "PrepareForSleep", "b", (True,))
+                    signal.header.fields[HeaderFields.destination] = name
+                    anybody.send(signal)
+                anybody.send_and_get_reply(message_bus.GetId(), timeout=LONG)
+                await heard.none()
 
     told(story())
 

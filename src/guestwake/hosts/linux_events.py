@@ -164,8 +164,8 @@ class LinuxEvents:
             await self._differs.wait()
 
     def _hear(self, message: Message) -> None:
-        if message.message_type is not MessageType.SIGNAL:
-            return
+        if message.message_type is not MessageType.SIGNAL or message.destination is not None:
+            return  # one to us alone is from anybody: the bus sorts out by sender what is to all
         heard = (message.path, message.interface, message.member)
         if heard == (*_BUS[1:], "NameOwnerChanged"):
             self._differs.set()
