@@ -82,7 +82,7 @@ SCENES = {
     "restarted": Scene(Power.OFF, _is_restarted, reports=True, minutes=3),
     "extended": Scene(Power.SAVED, _is_busy, reports=True),
 }
-_REST = ("off", "saved-paused", "suspended", "restarted", "extended")
+_REST = ("off", "saved-paused", "suspended", "lent", "restarted", "extended")
 
 
 @contextmanager
@@ -283,7 +283,7 @@ def test_what_a_failed_disk_leaves_is_read_or_set_aside_whole_and_told(folder: P
 @pytest.mark.parametrize(
     "name",
     [
-        *(pytest.param(name, marks=pytest.mark.more) for name in ("saved", "paused", "lent")),
+        *(pytest.param(name, marks=pytest.mark.more) for name in ("saved", "paused")),
         *(pytest.param(name, marks=pytest.mark.full) for name in _REST),
     ],
 )

@@ -119,7 +119,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "times",
-    [20, pytest.param(150, marks=pytest.mark.more), pytest.param(2000, marks=pytest.mark.full)],
+    [20, pytest.param(100, marks=pytest.mark.more), pytest.param(2000, marks=pytest.mark.full)],
 )
 def test_each_write_that_was_acknowledged_is_there(path: Path, times: int) -> None:
     rng = random.Random(times)
