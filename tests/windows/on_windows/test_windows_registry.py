@@ -320,6 +320,19 @@ def test_a_change_is_heard(ear: Ear, change: Callable[[], None]) -> None:
     ear.hears()
 
 
+@pytest.mark.parametrize("there", ["SOFTWARE", r"SOFTWARE\Microsoft\MEDV"])
+def test_a_key_that_was_not_there_is_heard(there: str) -> None:
+    winreg.CreateKey(winreg.HKEY_CURRENT_USER, there).Close()
+    ear = Ear()
+    try:
+        REGISTRY.write(VM, text("GuestUpdateTime", "03:30"))
+        while REGISTRY.read(VM, BYTES) != RegKey("VM", (text("GuestUpdateTime", "03:30"),)):
+            ear.hears()
+        ear.hears()
+    finally:
+        ear.watch.close()
+
+
 def test_keys_that_come_and_go_are_heard_to_the_end(ear: Ear) -> None:
     """Who reads only when told ends with what is there."""
     for minute in range(10):
