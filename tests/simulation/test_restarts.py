@@ -135,6 +135,41 @@ def test_a_reason_that_survives_two_restarts_restarts_no_more(day: Day) -> None:
     assert Why.RESTART_IN_VAIN in day.events("web01")
 
 
+def test_a_guest_that_installs_is_restarted_only_after_that(day: Day) -> None:
+    day.workspace("web01", reports=True, guest_update_duration=120)
+    day.at("03:05").guest_is_busy("web01")
+    day.at("03:06").guest_needs_restart("web01")
+    day.at("03:40").guest_is_busy("web01", busy=False)
+    day.run_until("03:39")
+    assert Verb.RESTART not in day.verbs("web01")
+    day.run_until("03:42")
+    assert Verb.RESTART in day.verbs("web01")
+
+
+def test_near_its_end_it_is_not_restarted_any_more(day: Day) -> None:
+    day.workspace("web01", reports=True)
+    day.at("03:25").guest_needs_restart("web01")  # TaskTimeout is ten minutes
+    day.run_until("04:00")
+    assert day.verbs("web01") == ["start", "save"]
+    assert day.mark("web01") is not None
+
+
+@pytest.mark.parametrize(("setting", "how"), [(0, Strength.STRONG), (1, Strength.WEAK)])
+def test_what_may_not_restart_it_does_not(day: Day, setting: int, how: Strength) -> None:
+    day.workspace("web01", reports=True, restart_in_window=setting)
+    day.at("03:05").does(lambda: day.service("web01").inside.reasons.update({"renames": how}))
+    day.run_until("03:31")
+    assert day.verbs("web01") == ["start", "save"]
+
+
+def test_what_a_guest_has_said_in_this_boot_is_not_unsaid_in_it(day: Day) -> None:
+    day.workspace("web01", reports=True, restart_in_window=0)
+    day.at("03:05").guest_needs_restart("web01")
+    day.at("03:10").does(lambda: day.service("web01").inside.reasons.clear())
+    day.run_until("03:29")
+    assert day.mark("web01") is not None
+
+
 def test_never_more_than_two_restarts_in_a_window_nor_two_within_an_hour(day: Day) -> None:
     day.workspace("web01", reports=True, guest_update_duration=600)
     for hour in range(3, 13):

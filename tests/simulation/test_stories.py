@@ -797,6 +797,18 @@ def test_twenty_workspaces_take_turns(day: Day) -> None:
     assert sorted(windows) == [1] * 19 + [2]
 
 
+def test_no_more_are_saved_at_once_than_may_be(day: Day) -> None:
+    day.set_for_all(max_concurrent_starts=2, guest_update_duration=1, guest_update_time="03:00")
+    for number in range(5):
+        day.workspace(f"vm{number}")
+    day.machine.slow(Verb.SAVE, 5)
+    counts = [0]
+    day.on_rest = lambda: counts.append(sum(it.changing is not None for it in day.machine.all()))
+    day.run_until("03:10")
+    assert max(counts) == 2
+    assert all(it.power is Power.SAVED for it in day.machine.all())
+
+
 def test_where_memory_limits_they_take_turns_too(day: Day) -> None:
     """Twelve, and memory for eight: nobody goes without two nights in a row."""
     day.set_for_all(guest_update_duration=1, guest_update_time="03:00")
