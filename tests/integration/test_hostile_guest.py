@@ -82,7 +82,7 @@ def beside_an_attacker(lab: Lab, host: Host, attacks: list[tuple[str, float]]) -
         opens = datetime.now(UTC).replace(second=0, microsecond=0)
         window(host, opens, 60)
         texts = told_meanwhile(host, bus, mallory, 120 + 3 * sum(each for _, each in attacks))
-        until(lambda: host.status(mallory)["guest"]["busy"])
+        until(lambda: host.status(mallory)["guest"]["sessions"])  # of the lie told after them
         until(lambda: host.status(honest)["guest"])
         now = costs(host, mallory, honest)
         now["the service"] = footprint(service.process.pid)
