@@ -47,9 +47,9 @@ def qemu_dies(guest: Guest) -> None:
     path = guest.lab.folder / f"run/libvirt/qemu/run/{guest.name}.pid"
     until(lambda: path.exists() and path.read_text().strip())
     pid = int(path.read_text())
+    os.kill(pid, signal.SIGKILL)
     with suppress(OSError):  # it is gone, and its parent knows
         while command_of(pid):
-            os.kill(pid, signal.SIGKILL)
             time.sleep(LOOKS_EACH)
 
 
