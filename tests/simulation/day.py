@@ -164,6 +164,9 @@ class Day(World):
     def uuid(self, name: str) -> str:
         return self._uuids[name]
 
+    def name_of(self, uuid: str) -> str | None:
+        return next((name for name, each in self._uuids.items() if each == uuid), None)
+
     def record(self, name: str) -> WakeRun | None:
         """The run that is open."""
         return self.journal().run(self.uuid(name))

@@ -8,18 +8,16 @@ from typing import Self
 from crowded_nights import CrowdedNights
 from faulty_day import FaultyDay
 from guest_night import GuestNight
+from hostile_night import HostileNight
 from peopled_day import PeopledDay
 from random_day import RandomDay
+from served_day import ServedDay
 from troubled_day import TroubledDay
 from zone_days import ZoneDays
 
 _ALL: tuple[type[RandomDay], ...] = (
-    FaultyDay,
-    GuestNight,
-    PeopledDay,
-    TroubledDay,
-    ZoneDays,
-    CrowdedNights,
+    *(FaultyDay, GuestNight, PeopledDay),
+    *(TroubledDay, ZoneDays, CrowdedNights, ServedDay, HostileNight),
 )
 KINDS = {it.kind: it for it in _ALL}
 

@@ -267,6 +267,11 @@ class TroubledDay(PeopledDay):
 
     # and then nothing more
 
+    def is_told_as_untold(self, name: str) -> bool:
+        """What was told may have been lost with the journal."""
+        forgotten = self.observer.robbed and self.untold.get(name, False)
+        return forgotten or super().is_told_as_untold(name)
+
     def _do(self, act: Act) -> None:
         try:
             super()._do(act)
