@@ -60,7 +60,7 @@ class Fields:
         value = self._typed(name, str)
         if not least <= len(value) <= characters_max:
             raise BadMessage(f"'{name}' must have {least} to {characters_max} characters")
-        if any(not each.isprintable() for each in value):  # surrogates are not printable
+        if not value.isprintable():  # nor are surrogates
             raise BadMessage(f"'{name}' has characters that are none to be shown")
         return str(value)
 

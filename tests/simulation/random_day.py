@@ -216,7 +216,7 @@ class RandomDay(ABC):
 
     def is_told_as_untold(self, name: str) -> bool:
         """Whether it was left as it is, since nobody can tell who has started it."""
-        told = any(row.why is Why.WHO_STARTED_IT_UNKNOWN for row in self.day.history(name))
+        told = (self.day.uuid(name), Why.WHO_STARTED_IT_UNKNOWN) in self.day.ended
         assert not told or self.untold.get(name), f"{name}: it is known who started it"
         return told
 

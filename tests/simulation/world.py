@@ -203,6 +203,7 @@ class WatchedJournal(Journal):
     def finish(self, workspace: str, run: WakeRun, why: Why, at: datetime) -> None:
         super().finish(workspace, run, why, at)
         self.reached.ended(why)
+        self._world.ended.add((workspace, why))
 
     def tell(self, workspace: str, token: str, why: Why, at: datetime, detail: str = "") -> None:
         super().tell(workspace, token, why, at, detail)
@@ -322,6 +323,7 @@ class World:
         self.processes: list[Process] = []
         self.finished: list[Process] = []
         self.reached = Reached()
+        self.ended: set[tuple[str, Why]] = set()  # what runs came to, by the workspace's UUID
         self.there: set[str] = set()  # the UUIDs of workspaces that there are files of
         self.looked_after = 0.0  # seconds, the sum over all VMs of how long each was a workspace
         self.journal_fault: str | None = None  # "read-only", "full", "locked"

@@ -279,10 +279,12 @@ def _hold(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     """Nothing to decide: come back at the next instant at which there will be."""
     awake = -run.woke.left(now) if run.woke else timedelta(0)
     nudge = _is_time_to_nudge(run, facts, limits, awake)
-    asking = not run.told or (limits.nudge_update_clients and not run.nudged and not nudge)
+    nudges_later = limits.nudge_update_clients and not run.nudged and not nudge
     pause = LOOK_AGAIN
-    if asking and awake < TELL_FAST_FOR:
+    if not run.told and awake < TELL_FAST_FOR:
         pause = LOOK_SOON
+    elif nudges_later and awake < NUDGE_WAITS:  # the guest's own service is heard sooner
+        pause = NUDGE_WAITS - awake
     elif awake <= VIEWER_COUNTS_AFTER:
         pause = min(pause, VIEWER_COUNTS_AFTER - awake + timedelta(milliseconds=1))
     why = _why_it_holds(run, facts, limits, awake)
