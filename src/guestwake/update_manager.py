@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -131,6 +132,7 @@ class _Acted:
     started: Deadline | None = None  # when the last START had returned
 
 
+@lru_cache(maxsize=256)
 def lock_of(locks: Path, workspace: str) -> Path:
     return locks / f"{workspace}.lock"
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,7 @@ class Workspace:
 
     @property
     def vm(self) -> Vm:
-        from guestwake.hypervisors.api import Vm
-
-        return Vm(self.uuid, self.name)
+        return _vm(self.uuid, self.name)
 
 
 class WorkspaceError(Exception):
@@ -79,15 +78,15 @@ class Workspaces:
     def is_removing(self, workspace: Workspace) -> bool:
         """Whether it is being taken off, or its file is gone. Asked at each pass, so the file is
         read again only where it is another one: its two answers differ in their length too."""
-        path, last = self._path(workspace.uuid), self._read_last
+        path, last = f"{self._folder}/{workspace.uuid}.json", self._read_last
         try:
             file = os.stat(path)
             as_of = path, file.st_ino, file.st_mtime_ns, file.st_size
             if as_of != last[0]:
-                self._read_last = last = as_of, self._read(path).removing
+                self._read_last = last = as_of, self._read(Path(path)).removing
             return last[1]
         except (OSError, WorkspaceError):
-            return not path.exists()
+            return not os.path.exists(path)
 
     def write(self, workspace: Workspace) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -126,6 +125,14 @@ class Workspaces:
                 f"{path}: cannot be read as a workspace: {err}. "
                 "Put it right, or delete it and add the workspace again."
             ) from err
+
+
+@lru_cache(maxsize=64)
+def _vm(uuid: str, name: str) -> Vm:
+    """Asked for at each turn; the import costs more than the value."""
+    from guestwake.hypervisors.api import Vm
+
+    return Vm(uuid, name)
 
 
 def _unknown(name: str, known: Iterable[Workspace]) -> str:

@@ -246,7 +246,7 @@ def _is_on(seen: Watched, setting: str) -> bool:
 class FaultyDay(RandomDay):
     kind = "faults"
     eventful = 1500.0
-    nights = 13
+    nights = 27
     watches = Observer
 
     def stage(self) -> None:

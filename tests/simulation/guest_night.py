@@ -59,7 +59,7 @@ class Seen:
 class GuestNight(RandomDay):
     kind = "guests"
     eventful = OPENS + 60 * MINUTES
-    nights = 13
+    nights = 27
 
     def stage(self) -> None:
         self.seen: dict[str, Seen] = {}

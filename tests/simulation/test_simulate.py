@@ -19,6 +19,8 @@ SIMULATE = Path(__file__).resolve().parents[2] / "tools" / "simulate"
 class NobodyHolds(FaultyDay):
     """Whose promise is broken by one kind of act alone."""
 
+    nights = 1
+
     def check_quiet(self) -> None:
         assert not self.happened["person holds"], f"nobody holds: but after {len(self.log)} lines"
 
