@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -86,7 +87,7 @@ _HYPERVISORS: dict[str, tuple[str, str]] = {
 _LIBVIRT = ("guestwake.hypervisors.libvirt", "connect")
 SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 # For a manager: a signal that does nothing to a program that does not know it.
-LOOK_NOW = signal.SIGCONT
+LOOK_NOW: signal.Signals | None = getattr(signal, "SIGCONT", None)  # None: Windows has none
 _HEARS = 10.0  # seconds that a guest is given to say how it is
 
 Progress = Callable[[Workspace, Step, Now], None]
@@ -149,9 +150,9 @@ class Application:
     @property
     def clock(self) -> Clock:
         if self._clock is None:
-            from guestwake.clock import SystemClock
+            from guestwake.clock import system_clock
 
-            self._clock = SystemClock()
+            self._clock = system_clock()
         return self._clock
 
     @property
@@ -160,9 +161,7 @@ class Application:
         if self._host is not None:
             return self._host
         if not hasattr(self._hosts, "here"):
-            from guestwake.hosts.linux import LinuxHost
-
-            self._hosts.here = LinuxHost()
+            self._hosts.here = _host()
         here: Host = self._hosts.here
         return here
 
@@ -181,6 +180,12 @@ class Application:
         """None: none runs here, or all is below a folder of its own."""
         if self.paths.root is not None:
             return None
+        if sys.platform == "win32":
+            from guestwake.paths_windows import sid_of
+            from guestwake.schedulers.windows_tasks import tasks_of
+
+            user = self.paths.user
+            return tasks_of(None if user is None else sid_of(user) or user)
         from guestwake.schedulers.systemd import scheduler
 
         return scheduler(self.paths)
@@ -307,7 +312,10 @@ class Application:
             (self.paths.runtime / "poke").touch()
 
     def hurry_manager(self, workspace: Workspace) -> None:
-        """The manager that is at it, if there is one and it is this user's, looks again at once."""
+        """The manager that is at it, if there is one and it is this user's, looks again at once. On
+        Windows within its minute."""
+        if LOOK_NOW is None:
+            return
         with suppress(OSError):
             holder = holder_of(lock_of(self.locks, workspace.uuid))
             if holder is not None:
@@ -665,7 +673,19 @@ def user_name() -> str | None:
 
 
 def default_uri() -> str:
+    if sys.platform == "win32":
+        return "hyperv:///"
     return "qemu:///system" if acts_for_host(own_id()) else "qemu:///session"
+
+
+def _host() -> Host:
+    if sys.platform == "win32":
+        from guestwake.hosts.windows import WindowsHost
+
+        return WindowsHost()
+    from guestwake.hosts.linux import LinuxHost
+
+    return LinuxHost()
 
 
 def _open_hypervisor(uri: str) -> Hypervisor:

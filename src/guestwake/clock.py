@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,7 +33,18 @@ class Clock(Protocol):
         ...
 
 
+def system_clock() -> Clock:
+    """This host's."""
+    if sys.platform == "win32":
+        from guestwake.clock_windows import WindowsClock
+
+        return WindowsClock()
+    return SystemClock()
+
+
 class SystemClock:
+    """Of a Linux host."""
+
     def __init__(self) -> None:
         # A descriptor and not a threading.Event: a signal handler may run while this very
         # thread holds an Event's lock.

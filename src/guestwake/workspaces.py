@@ -97,7 +97,7 @@ class Workspaces:
             json.dump(values, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        draft.rename(path)
+        draft.replace(path)
 
     def forget(self, workspace: Workspace) -> None:
         self._path(workspace.uuid).unlink(missing_ok=True)

@@ -7,14 +7,13 @@ be somebody else, and several doubles share it as several processes share one Hy
 
 from __future__ import annotations
 
-import fcntl
 import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 Machine = dict[str, Any]
 
@@ -41,12 +40,20 @@ class Error(Exception):
 def shared(path: Path) -> Iterator[dict[str, Any]]:
     """The VMs, by identifier; what is changed of them is kept."""
     with path.open("r+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        _alone(file)
         state = json.load(file)
         yield state
         file.seek(0)
         file.truncate()
         json.dump(state, file)
+
+
+def _alone(file: TextIO) -> None:
+    """Until it is closed. Under Wine one driver is all there is."""
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def new(name: str) -> Machine:

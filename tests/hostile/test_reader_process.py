@@ -274,7 +274,9 @@ def test_an_answer_that_nobody_asked_for_ends_it(
 ) -> None:
     """It would be taken for that to the next question, and each after it for another's."""
     reader = fake(how)
-    process = reader._alive()
+    reader._alive()
+    process = reader._process
+    assert process is not None
     assert process.stdout is not None
     assert select.select([process.stdout], [], [], 20)[0]
     with pytest.raises(ReaderFailed, match="was not asked"):

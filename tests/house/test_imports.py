@@ -156,8 +156,8 @@ LIBRARIES = {
     **dict.fromkeys(
         (
             *("pythoncom", "pywintypes", "servicemanager", "win32api", "win32com", "win32con"),
-            *("win32event", "win32evtlog", "win32file", "win32security", "win32service"),
-            *("win32serviceutil", "winerror"),
+            *("win32event", "win32evtlog", "win32file", "win32job", "win32security"),
+            *("win32service", "win32serviceutil", "winerror"),
         ),
         ("guestwake.*windows*", "guestwake_guest.windows.windows_*"),
     ),

@@ -74,7 +74,8 @@ def _python_hash() -> str:
     texts = [file.read_text() for file in sorted(RECIPE.iterdir())]
     names = {line.partition("==")[0].lower() for text in texts for line in text.splitlines()}
     pinned = CONSTRAINTS.read_text().splitlines()
-    return _hash(*texts, *(line for line in pinned if line.partition("==")[0].lower() in names))
+    versions = (line for line in pinned if line.partition("==")[0].lower() in names)
+    return _hash(Path(__file__).read_text(), *texts, *versions)
 
 
 def _hash(*texts: str) -> str:
@@ -106,6 +107,8 @@ def _fetch_python(folder: Path) -> None:
     packages = ["-c", str(CONSTRAINTS), "-r", str(RECIPE / "packages.txt")]
     site = folder / "Lib" / "site-packages"
     STEPS.run("fetching its packages", [*pip, str(site), *for_windows, *wheels, *packages])
+    # What runs apart from its surroundings (python -I) finds the project all the same.
+    (site / "guestwake-source.pth").write_text(f"{windows_path(PROJECT / 'src')}\n")
     if sys.version_info[:2] == tuple(map(int, PYTHON.split("."))):
         # The same bytecode: without it each start would compile all that it imports. Its own tests
         # hold what is no Python.

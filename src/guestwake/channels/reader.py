@@ -19,7 +19,6 @@ from collections.abc import Iterator
 
 from guestwake.channels.api import CHUNK_BYTES_MAX, Heard
 from guestwake.channels.parser import Parser
-from guestwake.channels.rights import give_up_rights
 from guestwake_wire.framing import FRAME_BYTES_MAX, Framer
 from guestwake_wire.messages import Hello, Report, decode, encode
 
@@ -53,6 +52,15 @@ def _frames(heard: Heard) -> bytes:
 
 
 def main() -> int:
+    if sys.platform == "win32":
+        import msvcrt
+
+        from guestwake.channels.rights_windows import give_up_rights
+
+        for end in (0, 1):
+            msvcrt.setmode(end, os.O_BINARY)
+    else:
+        from guestwake.channels.rights import give_up_rights
     # All that is imported late must be in memory before no file can be opened any more.
     answer_of(Parser().feed(encode(Hello((1,), "warm")) + b"\x1e{\n"))
     give_up_rights(MEMORY_MAX)

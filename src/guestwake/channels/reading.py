@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import subprocess
 import sys
 import time
 
 from guestwake.channels.api import CHUNK_BYTES_MAX, Heard, ReaderFailed
+from guestwake.channels.pipes import Pipes, pipes_of
 from guestwake.channels.reader import ANSWER, ANSWER_BYTES_MAX, QUESTION, heard_of
 
 log = logging.getLogger(__name__)
@@ -28,19 +28,22 @@ class ReaderProcess:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._pipes: Pipes | None = None
         self._patience = START_SECONDS
 
     def parse(self, stream: int, data: bytes) -> Heard:
         assert 0 < len(data) <= CHUNK_BYTES_MAX
         try:
-            process = self._alive()  # OSError: no more processes here, or Python was replaced
+            pipes = self._alive()  # OSError: no more processes here, or Python was replaced
             deadline = time.monotonic() + self._patience
-            self._expect_silence(process)
-            self._send(process, QUESTION.pack(stream, len(data)) + data, deadline)
-            *counts, length = ANSWER.unpack(self._receive(process, ANSWER.size, deadline))
+            if not pipes.is_silent():
+                # What it says now would be taken for the answer to what it has not read yet.
+                raise ValueError("it has ended, or answers what it was not asked")
+            pipes.send(QUESTION.pack(stream, len(data)) + data, deadline)
+            *counts, length = ANSWER.unpack(pipes.receive(ANSWER.size, deadline))
             if length > ANSWER_BYTES_MAX:
                 raise ValueError("an answer that is too long")
-            frames = self._receive(process, length, deadline)
+            frames = pipes.receive(length, deadline)
             heard = heard_of((counts[0], counts[1], counts[2]), frames)
         except (OSError, ValueError) as err:
             self.close()
@@ -49,15 +52,15 @@ class ReaderProcess:
         return heard
 
     def forget(self, stream: int) -> None:
-        if self._process is not None:
+        if self._pipes is not None:
             deadline = time.monotonic() + ANSWER_SECONDS
             try:
-                self._send(self._process, QUESTION.pack(stream, 0), deadline)
+                self._pipes.send(QUESTION.pack(stream, 0), deadline)
             except OSError:  # also that it took too long: the number would keep half a frame
                 self.close()
 
     def close(self) -> None:
-        process, self._process = self._process, None
+        process, self._process, self._pipes = self._process, None, None
         if process is not None:
             process.kill()
             for pipe in (process.stdin, process.stdout):
@@ -65,11 +68,11 @@ class ReaderProcess:
                     pipe.close()
             process.wait()
 
-    def _alive(self) -> subprocess.Popen[bytes]:
+    def _alive(self) -> Pipes:
         if self._process is not None and self._process.poll() is not None:
             log.warning("the reader of guests' messages has died; another is started")
             self.close()
-        if self._process is None:
+        if self._process is None or self._pipes is None:
             self._patience = START_SECONDS
             self._process = subprocess.Popen(
                 _COMMAND,
@@ -77,43 +80,17 @@ class ReaderProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
-                cwd="/",
-                env={},
-                start_new_session=True,  # a Ctrl-C at the terminal is for the manager
+                cwd=os.path.abspath(os.sep),
+                env=_environment(),
+                # A Ctrl-C at the terminal is for the manager.
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
-            assert self._process.stdin is not None
-            os.set_blocking(self._process.stdin.fileno(), False)
-        return self._process
+            self._pipes = pipes_of(self._process)
+        return self._pipes
 
-    def _expect_silence(self, process: subprocess.Popen[bytes]) -> None:
-        """What it says now would be taken for the answer to what it has not read yet."""
-        assert process.stdout is not None
-        poll = select.poll()
-        poll.register(process.stdout.fileno(), select.POLLIN)
-        if poll.poll(0):
-            raise ValueError("it has ended, or answers what it was not asked")
 
-    def _send(self, process: subprocess.Popen[bytes], data: bytes, deadline: float) -> None:
-        assert process.stdin is not None
-        descriptor = process.stdin.fileno()
-        while data:
-            self._ready(descriptor, select.POLLOUT, deadline)
-            data = data[os.write(descriptor, data) :]
-
-    def _receive(self, process: subprocess.Popen[bytes], length: int, deadline: float) -> bytes:
-        assert process.stdout is not None
-        descriptor, found = process.stdout.fileno(), b""
-        while len(found) < length:
-            self._ready(descriptor, select.POLLIN, deadline)
-            more = os.read(descriptor, length - len(found))
-            if not more:
-                raise OSError("it has ended")
-            found += more
-        return found
-
-    def _ready(self, descriptor: int, event: int, deadline: float) -> None:
-        poll = select.poll()
-        poll.register(descriptor, event)
-        left = deadline - time.monotonic()
-        if left <= 0 or not poll.poll(left * 1000):
-            raise TimeoutError("no answer in time")
+def _environment() -> dict[str, str]:
+    """Nothing; Windows starts no Python without its own folder."""
+    root = os.environ.get("SYSTEMROOT")
+    return {"SYSTEMROOT": root} if root and sys.platform == "win32" else {}

@@ -25,7 +25,10 @@ from guestwake.workspaces import Workspace
 
 log = logging.getLogger(__name__)
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# Windows has no SIGHUP.
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)
+)
 _LOCK_AGAIN = 1.0  # seconds between two looks at another process's lock
 
 
@@ -56,7 +59,8 @@ def _stopped_by_signals(application: Application) -> Iterator[None]:
         yield
         return
     before = {one: signal.signal(one, lambda *_: application.stop()) for one in _SIGNALS}
-    before[LOOK_NOW] = signal.signal(LOOK_NOW, lambda *_: application.look_now())
+    if LOOK_NOW is not None:
+        before[LOOK_NOW] = signal.signal(LOOK_NOW, lambda *_: application.look_now())
     try:
         yield
     finally:

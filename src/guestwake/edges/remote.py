@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from guestwake.clock import Clock, SystemClock
+from guestwake.clock import Clock, system_clock
 from guestwake.edges.dbus_words import (
     ERROR_PREFIX,
     MANAGER,
@@ -223,7 +223,7 @@ class HostWorkspaces:
         self._service = service
         found = objects(service.manager("Status", until=time.monotonic() + patience))
         self._known = {each["uuid"]: each for each in found}
-        self.clock: Clock = SystemClock()
+        self.clock: Clock = system_clock()
 
     @property
     def workspaces(self) -> HostWorkspaces:

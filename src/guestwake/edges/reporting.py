@@ -11,7 +11,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from guestwake.clock import SystemClock
+from guestwake.clock import system_clock
 from guestwake.edges import report_json, report_text
 from guestwake.edges.exit_codes import Exit
 from guestwake.edges.text import complain, loud, printable, say, say_json, table
@@ -110,7 +110,7 @@ def _checked(arguments: Namespace, *, wrong: bool) -> Exit:
 
 
 def _status(arguments: Namespace, reports: Reports, host: HostReports | None) -> Exit:
-    found = reports.status(SystemClock().now(), arguments.workspace)
+    found = reports.status(system_clock().now(), arguments.workspace)
     _tell(
         arguments,
         found,
@@ -126,7 +126,7 @@ def _status(arguments: Namespace, reports: Reports, host: HostReports | None) ->
 
 
 def _plan(arguments: Namespace, reports: Reports, host: HostReports | None) -> Exit:
-    now = SystemClock().now()
+    now = system_clock().now()
     start = None
     if arguments.start is not None:
         from guestwake.edges.times import BadTime, instant

@@ -6,6 +6,8 @@ from one that may not be seen. A task that is not enabled keeps no time.
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -163,6 +165,21 @@ def _told(what: str, *, or_none: frozenset[int] = frozenset()) -> Iterator[None]
     except COMError as err:
         if err.hresult not in or_none:
             raise SchedulerError(f"cannot {what}: {err.text}") from err
+
+
+def tasks_of(user: str | None) -> WindowsTasks | None:
+    """Of a user, by SID; None: of the system. None where there is no program for a task to
+    start."""
+    program = _program()
+    return WindowsTasks(Runner(user or SYSTEM, program)) if program else None
+
+
+def _program() -> str | None:
+    """guestwake.exe: this program where it is frozen, else the one that pip has made."""
+    if getattr(sys, "frozen", False):
+        return sys.executable
+    beside = Path(sys.executable).with_name("Scripts") / "guestwake.exe"
+    return str(beside) if beside.exists() else shutil.which("guestwake.exe")
 
 
 def _name(workspace: str) -> str:
