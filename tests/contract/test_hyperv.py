@@ -7,6 +7,7 @@ syntax is checked by a parser of its language.
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from guestwake.hypervisors import hyperv
 from guestwake.hypervisors.api import (
     AgentSilent,
     HypervisorError,
+    NoChannel,
     NotAllowed,
     Unreachable,
     Vm,
@@ -303,3 +305,58 @@ def test_what_is_asked_is_one_line_of_ascii(tmp_path: Path) -> None:
     line = heard.read_bytes()
     assert line.isascii()
     assert json.loads(line)["vm"] == f"{NASTY}\r\n"
+
+
+# -- the channel
+
+
+def test_a_python_without_its_sockets_says_so(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(socket, "AF_HYPERV", raising=False)
+    with pytest.raises(NoChannel, match=r"3\.12"):
+        scene.driver.open_channel(scene.add(), lambda: None)
+
+
+class Dialled:
+    """A double of a socket of Hyper-V's: one of another kind, that notes whom it was to reach."""
+
+    def __init__(self) -> None:
+        self.ours, self.guest = socket.socketpair()
+        self.reached: tuple[str, str] | None = None
+
+    def __call__(self, family: int, kind: int, protocol: int) -> Dialled:
+        assert (family, protocol) == (34, 1)
+        return self
+
+    def connect(self, address: tuple[str, str]) -> None:
+        if self.reached == address:
+            raise ConnectionRefusedError("nobody")
+        self.reached = address
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.ours, name)
+
+
+def test_the_guest_is_reached_by_its_own_identifier(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vm, dialled = scene.add(), Dialled()
+    monkeypatch.setattr(socket, "AF_HYPERV", 34, raising=False)
+    monkeypatch.setattr(socket, "HV_PROTOCOL_RAW", 1, raising=False)
+    monkeypatch.setattr(socket, "socket", dialled)
+    monkeypatch.setattr(hyperv, "ThreadWatch", Watched)
+    channel = scene.driver.open_channel(vm, lambda: None)
+    assert dialled.reached == (vm.uuid, "00006777-facb-11e6-bd58-64006a7986d3")
+    dialled.guest.sendall(b"hello")
+    assert channel.receive(10) == b"hello"
+    with pytest.raises(VmBusy, match="web01"):
+        scene.driver.open_channel(vm, lambda: None)
+
+
+class Watched:
+    """A double of a thread that watches."""
+
+    def __init__(self, connected: object, on_ready: object) -> None: ...
+    def arm(self) -> None: ...
+    def end(self) -> None: ...

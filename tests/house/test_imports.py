@@ -60,7 +60,7 @@ SETTINGS = ("guestwake.settings",)
 BACK_ENDS = tuple(
     f"guestwake.{name}" for name in ("hypervisors", "schedulers", "hosts", "channels")
 )
-CHANNELS = ("guestwake.channels.api", "guestwake.channels.socket")
+CHANNELS = tuple(f"guestwake.channels.{name}" for name in ("api", "socket", "watching"))
 BUILDER = (
     "guestwake.application",
     "guestwake.applications",

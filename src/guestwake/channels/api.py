@@ -12,6 +12,7 @@ from guestwake_wire.messages import Hello, Report
 
 PORT_NAME = "org.guestwake.update.0"  # of the virtio-serial port, on both sides
 VSOCK_PORT = 0x6777  # "gw"
+HV_SERVICE = f"{VSOCK_PORT:08x}-facb-11e6-bd58-64006a7986d3"  # the same port, as Hyper-V names it
 CHUNK_BYTES_MAX = 16384  # of one stream that are parsed in one go
 
 

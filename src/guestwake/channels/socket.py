@@ -10,6 +10,8 @@ from typing import Protocol
 
 from guestwake.channels.api import ChannelClosed
 
+_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)  # Windows has no such signal
+
 
 class Watch(Protocol):
     """Tells somebody, once for each `arm`, that the socket can be read or has closed."""
@@ -42,7 +44,7 @@ class SocketChannel:
 
     def send(self, data: bytes) -> int:
         try:
-            return self._open().send(data, socket.MSG_NOSIGNAL)
+            return self._open().send(data, _NO_SIGNAL)
         except BlockingIOError:
             return 0
         except OSError as err:

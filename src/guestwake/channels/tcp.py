@@ -20,6 +20,7 @@ from typing import Final
 
 from guestwake.channels.api import ChannelClosed
 from guestwake.channels.pairing import SECRET_BYTES, Pairing
+from guestwake.channels.watching import ThreadWatch, cut
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class TcpChannel:
         """Raises OSError, SSLError. None: it was no guest."""
         stream = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         # A time limit of the socket would begin anew with each byte.
-        watchdog = threading.Timer(KNOCKS_SECONDS, _cut, (stream,))
+        watchdog = threading.Timer(KNOCKS_SECONDS, cut, (stream,))
         watchdog.daemon = True
         watchdog.start()
         secret = b""
@@ -172,37 +173,13 @@ class TcpChannel:
 
 
 class _Guest:
-    """A connection that was let in, and a thread that tells when there is something to hear."""
+    """A connection that was let in."""
 
     def __init__(self, stream: ssl.SSLSocket, on_ready: Callable[[], None]) -> None:
-        self.stream, self._on_ready = stream, on_ready
-        self._wanted = threading.Event()
-        self._over = False
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def arm(self) -> None:
-        self._wanted.set()
+        self.stream = stream
+        self._watch = ThreadWatch(stream, on_ready)
+        self.arm = self._watch.arm
 
     def end(self) -> None:
-        self._over = True
-        _cut(self.stream)
-        self._wanted.set()
+        self._watch.end()
         self.stream.close()
-
-    def _watch(self) -> None:
-        while True:
-            self._wanted.wait()
-            self._wanted.clear()
-            if self._over:
-                return
-            with suppress(OSError, ValueError):  # it was closed just now
-                select.select([self.stream], [], [])
-            if self._over:
-                return
-            self._on_ready()
-
-
-def _cut(connection: socket.socket) -> None:
-    """Whoever waits for it hears its end. Past TLS, whose own state is another thread's."""
-    with suppress(OSError):
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)

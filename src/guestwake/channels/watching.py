@@ -1,0 +1,46 @@
+"""A thread that waits until a socket can be read: for who has no loop of its own to do that."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+
+class ThreadWatch:
+    """A Watch (`socket.py`). `on_ready` runs in its thread, once for each `arm`."""
+
+    def __init__(self, connected: socket.socket, on_ready: Callable[[], None]) -> None:
+        self._socket, self._on_ready = connected, on_ready
+        self._wanted = threading.Event()
+        self._is_over = False
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def arm(self) -> None:
+        self._wanted.set()
+
+    def end(self) -> None:
+        """The socket is cut off, for whoever is at its other end, too; its closing is not ours."""
+        self._is_over = True
+        cut(self._socket)
+        self._wanted.set()
+
+    def _watch(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            if self._is_over:
+                return
+            with suppress(OSError, ValueError):  # it was closed just now
+                select.select([self._socket], [], [])
+            if self._is_over:
+                return
+            self._on_ready()
+
+
+def cut(connected: socket.socket) -> None:
+    """Whoever waits for it hears its end. Past TLS, whose own state is another thread's."""
+    with suppress(OSError):
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)
