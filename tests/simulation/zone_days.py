@@ -241,6 +241,8 @@ class ZoneDays(RandomDay):
         begins = self.day.now().wall
         rests = self.day.power(name)
         self.day.run_for(2 * DAY)
+        if self.day.record(name) is not None:  # a third window has just opened
+            self.day.run_for(1800)
         had = {each for row in self.day.history(name) for each in row.dates}
         wanted = windows(zone, time(5), 10, begins, 2)
         if rests is Power.RUNNING:
