@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from scene import DATE, HOST_ZONE, HOUR, UUID
 
-from guestwake.policy.adopt import adopted
+from guestwake.policy.adopt import adopted, is_behind
 from guestwake.policy.common import awake
 from guestwake.policy.in_use import Evidence, work_at_risk
 from guestwake.policy.limits import CloseAction, Limits
 from guestwake.policy.put_back import goal_of
-from guestwake.policy.run import Facts, Goal, Kind, Phase, Prior, WakeRun, Why
+from guestwake.policy.run import Facts, Goal, Kind, Mark, Phase, Prior, WakeRun, Why
 from guestwake.policy.window import opening, schedule_of
 from guestwake.policy.words import Now, Power, Start
 
@@ -68,3 +69,30 @@ def test_what_was_off_is_saved_as_nobody_knows_who_used_it(action: CloseAction) 
     assert found is not None
     at_risk = work_at_risk(Evidence(), awake(found, now))
     assert goal_of(found, Limits(close_action=action), busy=False, at_risk=at_risk) is Goal.SAVED
+
+
+OURS = Mark("ours", "this start")
+
+
+@pytest.mark.parametrize(
+    ("changes", "mark", "behind"),
+    [
+        ({"phase": Phase.WAITING}, OURS, True),
+        ({"phase": Phase.WAITING, "parked": Power.OFF}, OURS, True),
+        ({"phase": Phase.WAITING, "parked": Power.PAUSED}, OURS, False),  # somebody resumed it
+        ({"phase": Phase.WAITING}, Mark("ours", "another start"), False),
+        ({"phase": Phase.WAITING}, Mark("theirs", "this start", another=True), False),
+        ({"phase": Phase.WAITING}, None, False),
+        ({"phase": Phase.WAKING}, OURS, False),  # the manager died a moment ago
+        ({"phase": Phase.WAKING}, Mark("a later run", "this start"), True),
+        ({"phase": Phase.WAKING, "start": "one that was never"}, OURS, True),
+        ({"phase": Phase.HOLDING, "start": "this start"}, OURS, False),
+        ({"phase": Phase.HOLDING, "start": "an earlier start"}, OURS, True),
+        ({"phase": Phase.LENT, "start": "an earlier start"}, Mark("later", "this start"), True),
+    ],
+)
+def test_the_mark_of_a_later_wake_knows_better_than_the_journal(
+    changes: dict[str, Any], mark: Mark | None, behind: bool
+) -> None:
+    run, _ = woken(Prior.SAVED)
+    assert is_behind(replace(run, **changes), replace(FACTS, mark=mark)) is behind

@@ -28,7 +28,7 @@ from guestwake.events import JOURNAL_SET_ASIDE
 from guestwake.journal import Journal
 from guestwake.journal_file import JournalDamaged, JournalError, were_set_aside
 from guestwake.paths import Paths
-from guestwake.policy.words import Power
+from guestwake.policy.words import Network, Power
 
 NAME = "web01"
 DAMAGED, REFUSED = "damaged", "refused"
@@ -52,6 +52,16 @@ def _is_restarted(day: Day) -> None:
 def _is_busy(day: Day) -> None:
     day.at("00:05:20").guest_is_busy(NAME)
     day.at("00:07:20").guest_is_busy(NAME, False)
+
+
+def _waits_first(day: Day) -> None:
+    """So that there is a record of before its wake."""
+    day.at("00:04").network_is(Network.DOWN)
+    day.at("00:05:20").network_is(Network.UP)
+
+
+def _is_woken_twice(day: Day) -> None:
+    day.at("00:05:20").guest_crashes(NAME)
 
 
 @dataclass(frozen=True)
@@ -81,8 +91,10 @@ SCENES = {
     "lent": Scene(Power.SAVED, _is_lent),
     "restarted": Scene(Power.OFF, _is_restarted, reports=True, minutes=3),
     "extended": Scene(Power.SAVED, _is_busy, reports=True),
+    "waited": Scene(Power.SAVED, _waits_first, minutes=3),
+    "crashed": Scene(Power.OFF, _is_woken_twice, minutes=3),
 }
-_REST = ("off", "saved-paused", "suspended", "lent", "restarted", "extended")
+_REST = tuple(name for name in SCENES if name not in ("waited", "crashed"))
 
 
 @contextmanager
@@ -283,7 +295,7 @@ def test_what_a_failed_disk_leaves_is_read_or_set_aside_whole_and_told(folder: P
 @pytest.mark.parametrize(
     "name",
     [
-        *(pytest.param(name, marks=pytest.mark.more) for name in ("saved", "paused")),
+        *(pytest.param(name, marks=pytest.mark.more) for name in ("waited", "crashed")),
         *(pytest.param(name, marks=pytest.mark.full) for name in _REST),
     ],
 )

@@ -11,6 +11,8 @@ from dataclasses import replace
 from guestwake.policy.run import Facts, Phase, WakeRun
 from guestwake.policy.words import Power
 
+_IN_MEMORY = (Power.PAUSED, Power.SUSPENDED)  # parked so, its mark stays on it: somebody resumed it
+
 
 def is_behind(run: WakeRun, facts: Facts) -> bool:
     """Whether the journal's `run` is from before the wake that the mark tells of: the journal was
@@ -20,7 +22,7 @@ def is_behind(run: WakeRun, facts: Facts) -> bool:
         return False
     match run.phase:
         case Phase.WAITING:
-            return facts.power is Power.RUNNING and run.parked is None
+            return facts.power is Power.RUNNING and run.parked not in _IN_MEMORY
         case Phase.WAKING:
             return mark.token != run.token or run.start not in (None, start.id)
         case _:
