@@ -145,6 +145,7 @@ class UpdateManager:
         self._workspace = workspace
         self._office = office
         self._run: WakeRun | None = None
+        self._told: WakeRun | None = None  # as it was when its events could be told last
         self._acted = _Acted()
         self._senses = Senses(world.hypervisor)
         self._notes = Notes(world.journal, workspace.uuid)
@@ -218,11 +219,12 @@ class UpdateManager:
 
     def _go_on(self, occasion: Occasion | None) -> Ended | None:
         self._run, self._acted = self._open_run(), _Acted()
+        self._told = self._run
         while True:
             self._listen()
             seen = self._look()
             if self._run is None or is_behind(self._run, seen.facts):
-                self._run = self._adopted(seen) or self._run
+                self._run = self._told = self._adopted(seen) or self._run
             if self._run is None and occasion is None:
                 return None
             step, recorded = self._decide(seen, occasion)
@@ -338,7 +340,6 @@ class UpdateManager:
     def _decide(self, seen: Look, occasion: Occasion | None) -> tuple[Step, bool]:
         """The step, and whether it is on record. Others are counted, and the record written, in
         one transaction."""
-        before = self._run
         now = self._world.clock.now()
         recorded = True
         try:
@@ -348,8 +349,9 @@ class UpdateManager:
                 self._world.journal.save(
                     self._workspace.uuid, step.run, memory=self._workspace.memory
                 )
-                self._tell_events(before, step, seen, now)
+                self._tell_events(self._told, step, seen, now)
                 self._let_open(step, seen)
+            self._told = step.run
         except JournalError as err:
             log.error("'%s' cannot be recorded: %s", self._workspace.name, err)
             step, recorded = self._weigh(seen, occasion, Rivals(), now), False

@@ -52,6 +52,17 @@ class Starts:
         self._day.later(0, lambda: self._day.timer(name))  # no process has another for its parent
 
 
+def serve(app: Application, users: Users, scheduler: MemoryScheduler) -> None:
+    """`guestwake serve`."""
+    hurry = users.applications.hurry  # its processes have no signals
+    with (
+        patch.object(app, "hurry_manager", hurry),
+        resident.service(app, scheduler, Starts(users.day)) as service,
+    ):
+        while not app.told_to_stop:
+            app.clock.wait(service.pass_().total_seconds())
+
+
 @dataclass
 class Seen:
     """Of one VM, by an observer who sees into its guest."""
@@ -110,14 +121,7 @@ class ServedDay(RandomDay):
         self.say(f"is {power}, boots for {service.boots_for:g} s; {settings}", name)
 
     def _serve(self, app: Application) -> Ended | None:
-        """`guestwake serve`."""
-        hurry = self.users.applications.hurry  # its processes have no signals
-        with (
-            patch.object(app, "hurry_manager", hurry),
-            resident.service(app, self.scheduler, Starts(self.day)) as service,
-        ):
-            while not app.told_to_stop:
-                app.clock.wait(service.pass_().total_seconds())
+        serve(app, self.users, self.scheduler)
         return None
 
     # what must hold

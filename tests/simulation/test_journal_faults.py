@@ -42,6 +42,16 @@ def test_what_is_awake_is_put_back_without_a_record(day: Day, fault: str, power:
     assert day.dates("web01") == ["03-10", "03-11"]
 
 
+def test_what_kept_it_from_its_record_is_told_as_soon_as_it_can_be(day: Day) -> None:
+    """Here something happens before it tries again."""
+    day.workspace("web01")
+    day.at("02:00").journal_is("read-only")
+    day.at("03:10").journal_is(None)
+    day.at("03:10:03").does(lambda: [each.application.look_now() for each in day.processes])
+    day.run_until("03:11")
+    assert day.events("web01")[0] is Why.WAITS_FOR_JOURNAL
+
+
 def test_a_locked_journal_is_waited_for(day: Day) -> None:
     day.workspace("web01")
     day.at("02:59").journal_is_locked()
