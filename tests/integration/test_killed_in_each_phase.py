@@ -55,8 +55,9 @@ class Run:
         assert host.status(guest)["standing"] is None
         (row,) = host.history(guest)
         assert row["restarts"] == (1 if self.phase == "restarting" else 0)
-        same = boot_id(woken_by_hand(guest)) == self.session
-        assert same is (self.phase != "restarting")
+        guest.start()
+        guest.wait_until_agent_answers(LATE)
+        assert (boot_id(guest) == self.session) is (self.phase != "restarting")
 
 
 def goes_on(run: Run) -> None:
