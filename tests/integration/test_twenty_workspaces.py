@@ -9,9 +9,11 @@ from __future__ import annotations
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -105,9 +107,11 @@ def settled(host: Host, left: int) -> bool:
 def test_eight_are_woken_two_at_a_time_and_the_rest_come_first_the_next_time(
     lab: Lab, host: Host, rounds: int
 ) -> None:
-    guests = [hibernated_bare_guest(lab, f"web{number:02}") for number in range(MANY)]
+    names = [f"web{number:02}" for number in range(MANY)]
+    with ThreadPoolExecutor(max_workers=4) as hands:
+        guests = list(hands.map(partial(hibernated_bare_guest, lab), names))
+        list(hands.map(host.looks_after, guests))
     sets_windows(host, CLOSED)
-    host.looks_after(*guests)
     host.guestwake("hold", guests[0].name, "--for", "1m")  # so that there is a journal
     host.guestwake("hold", guests[0].name, "--release")
     without = {guest.uuid: guest for guest in guests}
