@@ -23,7 +23,7 @@ HARMLESS = frozenset(
     {
         *("timer fires", "clock steps", "network lost", "journal read-only", "journal full"),
         *("host sleeps", "hypervisor slow", "guest restarts", "guest's agent comes"),
-        "guest's agent goes",
+        *("guest's agent goes", "host shuts down"),
     }
 )
 DISTURBS = frozenset(
@@ -31,7 +31,7 @@ DISTURBS = frozenset(
         *(f"somebody {what}" for what in ("starts", "stops", "saves", "pauses", "resumes")),
         *("viewer comes", "backup job", "guest crashes", "guest shuts down", "application opened"),
         *("hypervisor refuses", "hypervisor gone", "manager killed", "manager told to stop"),
-        *("host loses power", "host shuts down", "AC power lost", "setting changed"),
+        *("host loses power", "AC power lost", "setting changed"),
         *("person holds", "person wakes", "person removes", "logon", "logoff"),
     }
 )
@@ -78,10 +78,11 @@ class Bystander:
         """What should have ended meanwhile has a minute more."""
         for seen in self._seen.values():
             seen.ends = max(seen.ends, self._day.real)
+            seen.disturbed |= self._day.host.shutting_down  # it has no minute and a half now
 
     def host_dies(self) -> None:
         for seen in self._seen.values():
-            seen.stopped = False
+            seen.stopped, seen.disturbed = False, True
 
     def calm(self) -> None:
         """From now on nothing happens any more."""

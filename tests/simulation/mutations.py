@@ -102,7 +102,7 @@ MUTATIONS = (
         "    if facts.power is Power.OFF and facts.stopped_by is StoppedBy.CRASH:\n"
         "        return _crashed(run, facts, now)\n    by_guest",
         "    if facts.power is Power.OFF:\n        return _crashed(run, facts, now)\n    by_guest",
-        "test_stories.py::test_a_guest_that_shuts_itself_down_is_left_so",
+        "faults:209",
     ),
     # clocks
     Wrong(
@@ -450,7 +450,7 @@ MUTATIONS = (
         "policy/wake.py",
         "    Power.PAUSED: (Prior.PAUSED, Verb.RESUME),\n",
         "    Power.PAUSED: (Prior.SAVED, Verb.RESUME),\n",
-        "test_stories.py::test_a_vm_at_rest_goes_back_to_the_rest_it_had",
+        "faults:72",
     ),
     Wrong(
         "forgets-that-the-image-was-paused",
@@ -470,7 +470,7 @@ MUTATIONS = (
     ),
     Wrong(
         "shuts-down-what-was-saved",
-        "What was hibernated, with its session, is shut down.",
+        "A VM that was hibernated counts as one that should be off: a later night shuts it down.",
         "policy/put_back.py",
         "    Prior.SAVED: Goal.SAVED,\n",
         "    Prior.SAVED: Goal.OFF,\n",
@@ -492,7 +492,7 @@ MUTATIONS = (
         "        return put_back.park(run, facts, limits, now, Why.HOST_SHUTS_DOWN)\n"
         "    stays = stays_up(run, facts, limits, now)\n    if facts.told_to_stop:",
         "    stays = stays_up(run, facts, limits, now)\n    if facts.told_to_stop and stays:",
-        "test_stories.py::test_a_host_that_shuts_down_saves_it_and_goes_on_in_the_window",
+        "faults:29",
     ),
     Wrong(
         "gives-up-when-refused",
