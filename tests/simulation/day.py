@@ -188,12 +188,12 @@ class Day(World):
 
     def dates(self, name: str) -> list[str]:
         """The local dates that had a window, in order, each as often as it had one."""
-        return [
-            f"{date:%m-%d}"
-            for row in self.history(name)
-            if row.woke or row.why is Why.WATCHED
-            for date in row.dates
-        ]
+        rows = self.journal()._all(
+            "SELECT dates FROM history WHERE workspace = ? AND (woke NOTNULL OR why = ?)"
+            " ORDER BY id",
+            *(self.uuid(name), Why.WATCHED.value),
+        )
+        return [date.removeprefix(f"{date[:4]}-") for (dates,) in rows for date in dates.split()]
 
     def events(self, name: str) -> list[Why]:
         return [event.why for event in self.journal().events(self.uuid(name))]

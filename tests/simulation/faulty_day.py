@@ -209,15 +209,17 @@ class Observer:
         self.on_rest()
         for name, seen in self.vms.items():
             it = self.day.vm(name)
-            told = f"{name}: {seen}; {self.day.verbs(name)}; {it}"
             if not seen.removed:
-                assert self.day.record(name) is None, f"I2: still open: {told}"
+                assert self.day.record(name) is None, f"I2: still open: {self._told(name)}"
                 dates = self.day.dates(name)
                 assert len(dates) == len(set(dates)), f"I3: {dates}"
             left_in_use = seen.removed and seen.was_used
             if not (seen.touched or seen.unclear or left_in_use or self.is_left(name)):
-                assert it.power in self._rests(seen), f"I2: not as it was: {told}"
+                assert it.power in self._rests(seen), f"I2: not as it was: {self._told(name)}"
         self._check_events()
+
+    def _told(self, name: str) -> str:
+        return f"{name}: {self.vms[name]}; {self.day.verbs(name)}; {self.day.vm(name)}"
 
     def _rests(self, seen: Watched) -> set[Power]:
         """As it may rest where nobody else laid hands on it."""
