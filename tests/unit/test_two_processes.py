@@ -149,7 +149,8 @@ def test_who_wishes_something_while_a_manager_and_the_service_are_at_work(host: 
     service.send_signal(signal.SIGTERM)
     assert "its run is started" not in ends(service)
     assert json.loads(host.guestwake("status", "--json")) == []
-    assert host.history() == ["closed"]
+    # Whether its manager has looked between the hold and its end is for chance.
+    assert host.history() in (["closed"], ["put-back"])
 
 
 @pytest.mark.more
