@@ -26,6 +26,7 @@ MINUTES = 90
 EXTENSION, USE_LIMIT = 30, 120  # minutes
 TASK_TIMEOUT = 120
 SETTLES = 600.0  # after the last use
+_REASONS = 40  # for a restart, in one report
 
 
 class LyingService(MemoryService):
@@ -169,14 +170,17 @@ class HostileNight(RandomDay):
         self._again(lambda: self.liar.says(_framed(claim | wants)), 60.0)
 
     def _wants_restarts(self, name: str) -> None:
-        """Each time for another reason, and all that came before."""
+        """Each time for another reason, and for those before for which a report has room."""
         self.happens("guest wants restarts for ever", name)
 
         def wants() -> None:
-            self.liar.inside.reasons[f"reason {self.day.real:.0f}"] = Strength.STRONG
+            reasons = self.liar.inside.reasons
+            reasons[f"reason {self.day.real:.0f}"] = Strength.STRONG
+            while len(reasons) > _REASONS:
+                del reasons[next(iter(reasons))]
             self.liar.speak()
 
-        self.liar.stays = {f"stays {each}": Strength.STRONG for each in range(40)}
+        self.liar.stays = {f"stays {each}": Strength.STRONG for each in range(_REASONS)}
         self._again(wants, self.rng.choice([30.0, 600.0]))
 
     def _busy_for_ever(self, name: str) -> None:
