@@ -60,6 +60,7 @@ class GuestNight(RandomDay):
     kind = "guests"
     eventful = OPENS + 60 * MINUTES
     nights = 27
+    resumed_at = 0.0  # when the host last came back from its sleep
 
     def stage(self) -> None:
         self.seen: dict[str, Seen] = {}
@@ -121,7 +122,8 @@ class GuestNight(RandomDay):
     def _check_late(self, name: str, seen: Seen) -> None:
         longest = self.ends + 60 * seen.settings["max_extension"]
         used_until = seen.typed_at + LEASE + LENT_FOR if seen.typed_at else 0.0
-        if seen.touched or seen.held_up or self.day.real <= max(longest, used_until) + LATE:
+        until = max(longest, used_until, self.resumed_at) + LATE
+        if seen.touched or seen.held_up or self.day.real <= until:
             return
         up = self.day.power(name) is Power.RUNNING and not self.is_told_as_untold(name)
         assert not up, "I2: awake past its end"
@@ -324,6 +326,7 @@ class GuestNight(RandomDay):
         seconds = self.rng.choice([30.0, 600.0, 3000.0])
         self.happens("host sleeps", detail=f"for {seconds:g} s")
         self.day.sleep(seconds)
+        self.resumed_at = self.day.real
 
     def quiet(self) -> None:
         for name in self.seen:
