@@ -155,6 +155,7 @@ class GuestNight(RandomDay):
         if said is None or f'"guest-boot-{boot}"' not in said.text:
             return
         strong = {it for it, how in service.inside.reasons.items() if how is Strength.STRONG}
+        strong |= service.inside.said  # what was said in this boot is not unsaid in it
         assert strong, "restarted though nothing asks for it"
         if strong <= service.stays.keys():
             seen.in_vain.add(boot)
@@ -250,7 +251,11 @@ class GuestNight(RandomDay):
     def _wants_restart(self, name: str) -> None:
         source = self.rng.choice(["reboot-required", "kernel", f"liar-{self.rng.random()}"])
         how = self.rng.choice([Strength.STRONG, Strength.STRONG, Strength.WEAK])
-        wants = lambda it: it.inside.reasons.update({source: how})  # noqa: E731
+
+        def wants(it: MemoryService) -> None:
+            it.inside.reasons[source] = how
+            it.inside.said |= {source} if how is Strength.STRONG else set()
+
         self._tells("guest wants a restart", name, wants, f"for '{source}', {how}")
 
     def _signs_in(self, name: str) -> None:

@@ -52,6 +52,7 @@ class Inside:
     boot: int
     up_at: float
     reasons: dict[str, Strength] = field(default_factory=dict)
+    said: set[str] = field(default_factory=set)  # sources that were ever strong in it
     people: list[Somebody] = field(default_factory=list)
 
 
