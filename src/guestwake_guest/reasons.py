@@ -12,7 +12,8 @@ from guestwake_wire.messages import Reason, Strength
 
 class Reasons:
     """`elapsed`: the clock. A detector has `SOURCE` and `find(view)`; where it has `SETTLES`, what
-    it says counts once it has said so for as many seconds."""
+    it says counts once it has said so for as many seconds. `settling`: seconds until the next one
+    counts, as of the last look; None: none is to."""
 
     def __init__(self, elapsed: Callable[[], float]) -> None:
         self._elapsed = elapsed
@@ -20,24 +21,21 @@ class Reasons:
         self._began: dict[str, float] = {}
         self._said: dict[str, Reason] = {}
         self._failing: set[str] = set()
+        self.settling: float | None = None
 
     def found(self, view: Any, detectors: Iterable[Any]) -> tuple[Reason, ...]:
         """Strong ones first."""
         asked = [(one, self._found(view, one)) for one in detectors]
         dated = [(one, self._dated(reason)) for one, reason in asked if reason]
         self._forget_all_but({reason.source for _, reason in dated})
-        reasons = [reason for one, reason in dated if (reason.since or 0) >= _settles(one)]
+        left = {reason.source: self._left(one) for one, reason in dated}
+        self.settling = min((seconds for seconds in left.values() if seconds > 0), default=None)
+        reasons = [reason for _, reason in dated if left[reason.source] <= 0]
         return tuple(sorted(reasons, key=lambda reason: reason.strength is Strength.WEAK))
 
-    def settling(self, detectors: Iterable[Any]) -> float | None:
-        """Seconds until the next one counts; None: none is to."""
-        now = self._elapsed()
-        left = (
-            self._began[one.SOURCE] + _settles(one) - now
-            for one in detectors
-            if one.SOURCE in self._began
-        )
-        return min((seconds for seconds in left if seconds > 0), default=None)
+    def _left(self, detector: Any) -> float:
+        """Seconds until what it says counts; 0 or less: it does."""
+        return _settles(detector) - (self._elapsed() - self._began[detector.SOURCE])
 
     def _found(self, view: Any, detector: Any) -> Reason | None:
         """What a source cannot tell now is what it told last. One that fails takes no other with

@@ -63,10 +63,26 @@ def test_servicing_counts_once_it_has_settled(scene: Scene, name: str) -> None:
     assert found(scene) == {}
     assert scene.guest.next_end(scene.now) == scene.now + 15
     scene.now += 14
+    assert not looks(scene)
     assert found(scene) == {}
     scene.now += 1
+    assert looks(scene)  # it does not wait for the next look
+    assert not looks(scene)
     assert name in found(scene)["component-based-servicing"].text
     assert scene.guest.next_end(scene.now) is None
+
+
+def looks(scene: Scene) -> bool:
+    """Windows Update's first answer aside, which comes when it does."""
+    until(lambda: not scene.guest.is_unsure())
+    scene.updates.has_news()
+    return scene.guest.tend(scene.now)
+
+
+def test_a_watched_key_that_changes_lets_it_look_once(scene: Scene) -> None:
+    scene.guest.changed()
+    assert looks(scene)
+    assert not looks(scene)
 
 
 def test_servicing_that_comes_and_goes_is_nothing(scene: Scene) -> None:
@@ -211,6 +227,9 @@ def test_where_nobody_can_tell_somebody_may_be_there(scene: Scene) -> None:
 # -- Windows Update
 
 
+OPENED = 1_800_000_000.0
+
+
 def state(scene: Scene) -> ClientState:
     scene.guest.look()
     assert until(lambda: not scene.guest.is_unsure())
@@ -220,7 +239,7 @@ def state(scene: Scene) -> ClientState:
 STATES = [
     (Answer(True, None), ClientState.BUSY, True),
     (Answer(False, 3), ClientState.IDLE, False),
-    (Answer(False, 0), ClientState.NOTHING_LEFT, False),
+    (Answer(False, 0), ClientState.IDLE, False),
     (OSError("the service is disabled"), ClientState.UNKNOWN, None),
 ]
 
@@ -234,6 +253,24 @@ def test_what_it_answers_is_told(
     assert scene.guest.look().busy is busy
     assert scene.guest.tend(scene.now)
     assert not scene.guest.tend(scene.now)
+
+
+LOOKS = [
+    (OPENED - 1, ClientState.IDLE),  # of an older day: there may be new ones today
+    (OPENED, ClientState.NOTHING_LEFT),
+    (None, ClientState.IDLE),
+]
+
+
+@pytest.mark.parametrize(("looked_at", "expected"), LOOKS)
+def test_nothing_is_left_where_it_has_looked_in_the_window(
+    scene: Scene, looked_at: float | None, expected: ClientState
+) -> None:
+    scene.agent.answer = Answer(False, 0, (), looked_at)
+    scene.guest.opened(OPENED)
+    assert state(scene) is expected
+    scene.guest.opened(None)
+    assert scene.guest.look().clients[0].state is ClientState.IDLE
 
 
 def test_it_is_asked_each_minute_and_at_once_when_a_window_opens(scene: Scene) -> None:
@@ -260,6 +297,50 @@ def test_one_that_hangs_is_waited_for_and_then_unknown(scene: Scene) -> None:
     assert scene.guest.look().busy is None
     assert scene.agent.asked == 2  # nobody asks a second one beside it
     scene.agent.may_answer.set()
+
+
+def test_one_that_hangs_while_a_window_opens_is_unknown_too(scene: Scene) -> None:
+    assert state(scene) is ClientState.IDLE
+    assert scene.guest.tend(scene.now)
+    scene.agent.may_answer.clear()
+    scene.now += ASK_AGAIN
+    scene.guest.look()
+    assert until(lambda: scene.agent.asked == 2)
+    scene.guest.opened(OPENED)
+    scene.now += PATIENCE + 1
+    assert scene.guest.look().clients[0].state is ClientState.UNKNOWN
+    scene.agent.may_answer.set()  # what it brings may be older than the window
+    assert until(lambda: scene.guest.tend(scene.now))
+    scene.guest.look()
+    assert until(lambda: scene.agent.asked == 3)
+
+
+def test_one_that_fails_slowly_holds_up_only_the_first_report(scene: Scene) -> None:
+    scene.agent.answer = OSError("the service is disabled")
+    assert state(scene) is ClientState.UNKNOWN
+    scene.agent.may_answer.clear()
+    scene.now += ASK_AGAIN
+    scene.guest.look()
+    assert until(lambda: scene.agent.asked == 2)
+    assert not scene.guest.is_unsure()
+    scene.agent.may_answer.set()
+
+
+def test_a_nudge_that_fails_is_told_and_no_answer(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert state(scene) is ClientState.IDLE
+    scene.agent.nudge_fails = FileNotFoundError("UsoClient.exe")
+    scene.guest.nudge(scene.now)
+    said = ""
+
+    def told_so() -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return "UsoClient.exe" in said
+
+    assert until(told_so)
+    assert scene.guest.look().clients[0].state is ClientState.IDLE
 
 
 def test_what_was_installed_is_told(scene: Scene) -> None:

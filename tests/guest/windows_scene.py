@@ -45,6 +45,7 @@ class FakeAgent:
         self.answer: Answer | Exception = Answer(False, 3)
         self.may_answer = threading.Event()
         self.may_answer.set()
+        self.nudge_fails: OSError | None = None
         self.asked = self.nudged = 0
 
     def ask(self) -> Answer:
@@ -55,6 +56,8 @@ class FakeAgent:
         return self.answer
 
     def nudge(self) -> None:
+        if self.nudge_fails is not None:
+            raise self.nudge_fails
         self.nudged += 1
 
 

@@ -25,11 +25,13 @@ class Entry(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """`left`: updates that are not installed yet; None: not asked, as it is busy."""
+    """`left`: updates that are not installed yet, as of Windows' own last look; None: not asked, as
+    it is busy. `looked_at`: when that was, in unix seconds; None: Windows does not say."""
 
     busy: bool
     left: Optional[int]
     installed: tuple[Entry, ...] = ()
+    looked_at: Optional[float] = None
 
 
 class Asks(Protocol):
@@ -55,21 +57,27 @@ class UpdateClient:
         self._answer: Optional[Answer] = None
         self._asked_at: Optional[float] = None
         self._under_way = False
+        self._ask_again = False
+        self._has_answered = False
         self._is_new = False
         self._nudge = False
         self._warned = ""
         threading.Thread(target=self._work, daemon=True).start()
 
-    def client(self) -> Client:
-        """As of the last answer; the next one is on its way."""
+    def client(self, window_since: Optional[float] = None) -> Client:
+        """As of the last answer; the next one is on its way. `window_since`: by the wall clock,
+        when the window was opened that is open now."""
         now = self._elapsed()
         with self._lock:
-            answer, asked_at = self._answer, self._asked_at
-            is_late = self._under_way and asked_at is not None and now > asked_at + PATIENCE
-            if not self._under_way and (asked_at is None or now >= asked_at + ASK_AGAIN):
-                self._under_way, self._asked_at = True, now
+            answer = self._answer
+            asked_at = self._asked_at
+            is_due = asked_at is None or self._ask_again or now >= asked_at + ASK_AGAIN
+            if not self._under_way and is_due:
+                self._under_way, self._ask_again, self._asked_at = True, False, now
                 self._wanted.set()
-        return _client(None if is_late else answer)
+            elif self._under_way and asked_at is not None and now > asked_at + PATIENCE:
+                answer = None
+        return _client(answer, window_since)
 
     def has_news(self) -> bool:
         """An answer has come since this was asked last."""
@@ -81,12 +89,13 @@ class UpdateClient:
         """The first answer will be here in a moment."""
         with self._lock:
             asked_at = self._asked_at
-            waits = self._answer is None and self._under_way and asked_at is not None
+            waits = self._under_way and not self._has_answered and asked_at is not None
             return waits and self._elapsed() < (asked_at or 0.0) + PATIENCE
 
     def ask_soon(self) -> None:
+        """Also where a question is under way: what that one brings may be older."""
         with self._lock:
-            self._asked_at = None
+            self._ask_again = True
 
     def nudge(self) -> None:
         with self._lock:
@@ -108,30 +117,45 @@ class UpdateClient:
         with self._lock:
             nudge, self._nudge, asks = self._nudge, False, self._under_way
         if nudge:
-            agent.nudge()
+            _nudge(agent)
         if asks:
             self._take(agent.ask(), "")
 
     def _take(self, answer: Optional[Answer], trouble: str) -> None:
         with self._lock:
             self._answer = answer
-            self._under_way, self._is_new = False, True
+            self._under_way, self._has_answered, self._is_new = False, True, True
         if trouble and trouble != self._warned:
             warn(f"Windows Update cannot be asked: {trouble}; asking on")
         self._warned = trouble
         self._hurry()
 
 
-def _client(answer: Optional[Answer]) -> Client:
+def _nudge(agent: Asks) -> None:
+    """What it cannot be told it may still be asked."""
+    try:
+        agent.nudge()
+    except OSError as error:
+        warn(f"Windows Update cannot be told to look: {error}; it looks when it does")
+
+
+def _client(answer: Optional[Answer], window_since: Optional[float]) -> Client:
     if answer is None:
         return Client(NAME, ClientState.UNKNOWN)
     state = ClientState.IDLE
     if answer.busy:
         state = ClientState.BUSY
-    elif answer.left == 0:
+    elif answer.left == 0 and _looked_in_window(answer, window_since):
         state = ClientState.NOTHING_LEFT
     installed = tuple(
         Installed(clean(one.title, NAME_MAX), "", one.at)
         for one in answer.installed[:INSTALLED_MAX]
     )
     return Client(NAME, state, installed, len(answer.installed) - len(installed))
+
+
+def _looked_in_window(answer: Answer, window_since: Optional[float]) -> bool:
+    """Nothing that was left long ago says nothing of today."""
+    if answer.looked_at is None or window_since is None:
+        return False
+    return answer.looked_at >= window_since

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable
 from typing import Callable, Optional
@@ -38,35 +39,44 @@ class WindowsGuest:
         self._registry, self._told, self._given = registry, told, given
         self._updates = updates
         self._reasons = Reasons(elapsed)
-        self._changed = False
+        self._changed = threading.Event()
+        self._settles_at: Optional[float] = None
+        self._window_since: Optional[float] = None
         self._warned = False
 
     def changed(self) -> None:
-        """Something that is watched: it is time to look."""
-        self._changed = True
+        """Something that is watched: it is time to look. From any thread."""
+        self._changed.set()
 
     def opened(self, since: float | None) -> None:
+        self._window_since = since
         if since is not None:
             self._updates.ask_soon()
 
     def look(self) -> Findings:
         view = WindowsView(self._registry, self.elapsed(), self._given())
-        client = self._updates.client()
+        client = self._updates.client(self._window_since)
         busy = None if client.state is ClientState.UNKNOWN else client.state is ClientState.BUSY
         restart = self._reasons.found(view, DETECTORS)
+        left = self._reasons.settling
+        self._settles_at = None if left is None else self.elapsed() + left
         return Findings(busy, restart, (client,), self._sessions())
 
     def is_unsure(self) -> bool:
         return self._updates.is_unsure()
 
     def tend(self, now: float) -> bool:
-        changed, self._changed = self._changed, False
-        return self._updates.has_news() or changed
+        changed = self._changed.is_set()
+        if changed:
+            self._changed.clear()
+        settled = self._settles_at is not None and now >= self._settles_at
+        if settled:
+            self._settles_at = None
+        return self._updates.has_news() or changed or settled
 
     def next_end(self, now: float) -> float | None:
         """When a reason that settles will count."""
-        left = self._reasons.settling(DETECTORS)
-        return None if left is None else now + left
+        return self._settles_at
 
     def outputs(self) -> Iterable[int]:
         return ()

@@ -38,7 +38,7 @@ class Agent:
             searcher = session.CreateUpdateSearcher()
             searcher.Online = False  # as of Windows' own last look
             left = None if busy else int(searcher.Search(_WANTED).Updates.Count)
-            return Answer(busy, left, tuple(_entries(searcher)))
+            return Answer(busy, left, tuple(_entries(searcher)), _looked_at())
         except pythoncom.com_error as error:
             raise OSError(0, error.strerror) from error
 
@@ -64,3 +64,10 @@ def _entries(searcher: Any) -> list[Entry]:
         for one in searcher.QueryHistory(0, number)
         if one.Operation == _INSTALLATION and one.ResultCode == _SUCCEEDED
     ]
+
+
+def _looked_at() -> float | None:
+    """When Windows' own client last looked and was answered; our looks do not count."""
+    results = win32com.client.Dispatch("Microsoft.Update.AutoUpdate").Results
+    date = results.LastSearchSuccessDate  # in UTC; empty where it never was
+    return float(date.timestamp()) if date else None
