@@ -32,6 +32,7 @@ from guestwake.hypervisors.api import (
 )
 from guestwake.hypervisors.hyperv import URI, HyperV
 from guestwake.hypervisors.hyperv_shell import PowerShell
+from guestwake.hypervisors.hyperv_tables import STOPPED_BY
 from guestwake.policy.words import Autostart, Power, StoppedBy, Verb
 
 SCRIPT = Path(hyperv.__file__).with_name("hyperv.ps1")
@@ -106,6 +107,24 @@ def test_the_script_is_ascii() -> None:
     assert SCRIPT.read_bytes().isascii()
 
 
+def numbers(name: str) -> set[int]:
+    """Those that the script gives a variable."""
+    line = next(each for each in SCRIPT.read_text().splitlines() if each.startswith(f"${name} ="))
+    return {int(number) for number in line.partition("=")[2].split(",")}
+
+
+def test_the_script_asks_for_each_end_that_is_known_and_for_the_beginning() -> None:
+    assert numbers("Turns") == STOPPED_BY.keys() | {18500}
+
+
+def test_the_script_never_answers_with_what_is_neither_a_value_nor_null() -> None:
+    """5.1's ConvertTo-Json writes what a function without any output gives as {}: so each that is
+    put into an answer ends with something."""
+    functions = [node for node in nodes(tree()) if node.type == "function_statement"]
+    last = {node.text.decode().split("(")[0].split()[1]: node.text.decode() for node in functions}
+    assert last["Get-LastTurn"].splitlines()[-2].strip() == "$null"
+
+
 # -- names
 
 
@@ -147,6 +166,7 @@ def test_a_state_in_between_is_looked_at_again(scene: Scene, state: str) -> None
         (18508, StoppedBy.GUEST),
         (18608, StoppedBy.GUEST),
         (14070, StoppedBy.CRASH),
+        (18500, None),  # it was started, and no end of that was written down
         (None, None),
     ],
 )
@@ -277,6 +297,17 @@ def test_no_powershell_is_told(tmp_path: Path) -> None:
         tuple(driver.vms())
 
 
+def test_modules_of_another_powershell_are_not_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PSModulePath", "of version 7")
+    monkeypatch.setenv("GUESTWAKE_SEEN", "yes")
+    told = error(
+        tmp_path, "import os\nsys.exit(repr({'PSModulePath', 'GUESTWAKE_SEEN'} & {*os.environ}))"
+    )
+    assert "{'GUESTWAKE_SEEN'}" in str(told)
+
+
 REFUSALS: list[tuple[str, type[HypervisorError]]] = [
     ("AccessDenied,Microsoft.HyperV.PowerShell.Commands.GetVMHost", NotAllowed),
     ("Unspecified,Microsoft.HyperV.PowerShell.Commands.GetVMHost", Unreachable),
@@ -316,6 +347,20 @@ def test_a_python_without_its_sockets_says_so(
     monkeypatch.delattr(socket, "AF_HYPERV", raising=False)
     with pytest.raises(NoChannel, match=r"3\.12"):
         scene.driver.open_channel(scene.add(), lambda: None)
+
+
+def test_a_windows_without_its_sockets_says_so(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: int) -> None:
+        raise OSError("address family not supported")
+
+    vm = scene.add()
+    monkeypatch.setattr(socket, "AF_HYPERV", 34, raising=False)
+    monkeypatch.setattr(socket, "HV_PROTOCOL_RAW", 1, raising=False)
+    monkeypatch.setattr(socket, "socket", refuses)
+    with pytest.raises(NoChannel, match="not supported"):
+        scene.driver.open_channel(vm, lambda: None)
 
 
 class Dialled:

@@ -10,7 +10,9 @@ $ProgressPreference = 'SilentlyContinue'
 $WarningPreference = 'SilentlyContinue'
 
 $Wmi = 'root/virtualization/v2'
-$Ends = 18502, 18504, 18508, 18510, 18528, 18608, 14070
+# What ends a start of a VM (STOPPED_BY in hyperv_tables.py), and that it has started. Where that is
+# the latest, its end was never written down: the host went down.
+$Turns = 18502, 18504, 18508, 18510, 18528, 18608, 14070, 18500
 $Logs = 'Microsoft-Windows-Hyper-V-Worker-Admin', 'Microsoft-Windows-Hyper-V-VMMS-Admin'
 
 function Stop-WithError([string] $id, [string] $text) {
@@ -19,18 +21,27 @@ function Stop-WithError([string] $id, [string] $text) {
     throw (New-Object System.Management.Automation.ErrorRecord $exception, $id, $category, $null)
 }
 
-# To who has no right to Hyper-V, Get-VM lists no VM and says nothing; Get-VMHost refuses.
-function Assert-Answer {
+# Before anything of it is called: other modules have a Get-VM too, and might be loaded for it.
+function Import-Commands {
     try {
         Import-Module Hyper-V
     } catch {
         Stop-WithError 'unreachable' $_.Exception.Message
     }
+}
+
+# To who has no right to Hyper-V, Get-VM lists no VM and says nothing; Get-VMHost refuses.
+function Assert-Answer {
     [void] (Get-VMHost)
 }
 
+# As Hyper-V's WMI classes write it.
+function Get-Key([guid] $id) {
+    "$id".ToUpperInvariant()
+}
+
 function Get-System([guid] $id) {
-    Get-CimInstance -Namespace $Wmi -ClassName Msvm_ComputerSystem -Filter "Name = '$id'"
+    Get-CimInstance -Namespace $Wmi -ClassName Msvm_ComputerSystem -Filter "Name = '$(Get-Key $id)'"
 }
 
 function Get-Machine([guid] $id) {
@@ -42,21 +53,28 @@ function Get-Machine([guid] $id) {
 }
 
 # Its worker process stands for one start of a VM: it ends with a save and with a shutdown, and goes
-# on over a pause and a restart of the guest.
+# on over a pause and a restart of the guest. None where it has just ended. When it began is 0 for
+# who may not know that, each time.
 function Get-Worker($system) {
+    if ($null -eq $system) { return $null }
     $number = $system.ProcessID
     if (-not $number) { return $null }
     try {
-        $began = (Get-Process -Id $number).StartTime.ToFileTimeUtc()
+        $process = Get-Process -Id $number
+    } catch {
+        return $null
+    }
+    try {
+        $began = $process.StartTime.ToFileTimeUtc()
     } catch {
         $began = 0
     }
     "$number/$began"
 }
 
-function Get-LastEnd([guid] $id) {
+function Get-LastTurn([guid] $id) {
     try {
-        $events = Get-WinEvent -FilterHashtable @{ LogName = $Logs; Id = $Ends } -MaxEvents 500
+        $events = Get-WinEvent -FilterHashtable @{ LogName = $Logs; Id = $Turns } -MaxEvents 500
     } catch {
         return $null
     }
@@ -65,10 +83,12 @@ function Get-LastEnd([guid] $id) {
             return $entry.Id
         }
     }
+    # Said, for a function that gives nothing at all gives what ConvertTo-Json of 5.1 writes as {}.
+    $null
 }
 
 function Get-Component([guid] $id, [string] $class) {
-    Get-CimInstance -Namespace $Wmi -ClassName $class -Filter "SystemName = '$id'"
+    Get-CimInstance -Namespace $Wmi -ClassName $class -Filter "SystemName = '$(Get-Key $id)'"
 }
 
 # 2: it answers; 3: it answers, in an older protocol.
@@ -83,7 +103,7 @@ function Get-Look([guid] $id) {
     $system = Get-System $id
     $state = "$($machine.State)"
     $end = $null
-    if ($state -eq 'Off') { $end = Get-LastEnd $id }
+    if (@('Off', 'Hibernated') -contains $state) { $end = Get-LastTurn $id }
     @{
         state = $state
         status = @($machine.OperationalStatus | ForEach-Object { "$_" })
@@ -95,10 +115,10 @@ function Get-Look([guid] $id) {
 
 function Get-Traits([guid] $id) {
     $machine = Get-Machine $id
-    $memory = $machine.MemoryStartup
-    if ($machine.DynamicMemoryEnabled) { $memory = $machine.MemoryMaximum }
     @{
-        memory = [long] ($memory / 1048576)
+        # What a start takes. With dynamic memory it grows from there as the host has it to give: the
+        # maximum is 1 TiB for who has set none.
+        memory = [long] ($machine.MemoryStartup / 1048576)
         devices = @(Get-VMAssignableDevice -VM $machine | ForEach-Object { "$($_.LocationPath)" })
         folder = "$($machine.ConfigurationLocation)"
         autostart = "$($machine.AutomaticStartAction)"
@@ -137,6 +157,7 @@ function Invoke-Verb([guid] $id, [string] $verb) {
 }
 
 function Get-Answer($ask) {
+    Import-Commands
     switch ($ask.question) {
         'vms' {
             Assert-Answer

@@ -159,7 +159,12 @@ class HyperV:
         family = getattr(socket, "AF_HYPERV", None)
         if family is None:
             raise NoChannel(f"'{vm.name}': this Python knows no sockets of Hyper-V's (3.12 does)")
-        connected = socket.socket(family, socket.SOCK_STREAM, socket.HV_PROTOCOL_RAW)  # type: ignore[attr-defined, unused-ignore]
+        try:
+            connected = socket.socket(family, socket.SOCK_STREAM, socket.HV_PROTOCOL_RAW)  # type: ignore[attr-defined, unused-ignore]
+        except OSError as err:
+            raise NoChannel(
+                f"'{vm.name}': this Windows has no sockets of Hyper-V's: {err}"
+            ) from err
         try:
             connected.settimeout(CONNECT_SECONDS)
             connected.connect((vm.uuid, HV_SERVICE))

@@ -83,6 +83,7 @@ class _Running:
                     encoding="utf-8",
                     errors="replace",
                     creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                    env=_environment(),
                 )
             except OSError as err:
                 raise Unreachable(f"cannot start {command[0]}: {err}") from err
@@ -139,6 +140,12 @@ def _read(line: str, number: int) -> dict[str, Any]:
     if not isinstance(answer, dict) or answer.get("number") != number:
         raise Unreachable(f"PowerShell said something else: {line.strip()[:_SAID_CHARACTERS]!r}")
     return answer
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without where modules lie: below a PowerShell 7 its own come first there, which this
+    one cannot load (https://github.com/PowerShell/PowerShell/issues/18108)."""
+    return {name: text for name, text in os.environ.items() if name.upper() != "PSMODULEPATH"}
 
 
 def _powershell() -> str:

@@ -35,7 +35,8 @@ JOBS = frozenset(
 )
 AT_REST = frozenset({Power.OFF, Power.SAVED})
 # Events of Microsoft-Windows-Hyper-V-Worker-Admin and -VMMS-Admin that end a start of a VM.
-# https://github.com/microsoft/openvmm names them in its Hyper-V test back end.
+# https://github.com/microsoft/openvmm names them in its Hyper-V test back end. The script asks for
+# 18500, started, too: where that is the latest, nobody knows.
 STOPPED_BY = {
     18502: StoppedBy.HOST,  # turned off
     18504: StoppedBy.HOST,  # shut down through the shutdown service
