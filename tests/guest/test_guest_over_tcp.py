@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from guestwake.channels.tcp import TcpChannel
 from guestwake_guest.service import Ended, Service
 from guestwake_guest.windows.pairing import BadToken, Token, token
 from guestwake_guest.windows.signal import WindowsSignal
-from guestwake_guest.windows.tcp import Tcp
+from guestwake_guest.windows.tcp import Tcp, connect
 from guestwake_guest.windows.waits import HurriedWaits
 from guestwake_wire.framing import Framer
 from guestwake_wire.messages import Hello, Message, Report, Window, decode, encode
@@ -157,6 +158,16 @@ def test_a_guest_that_is_not_paired_tries_nobody(both: Both) -> None:
     both.listen()
     both.token = token(pairing)
     assert both.hears(Report)
+
+
+def test_the_system_asks_by_itself_whether_the_host_is_still_there(both: Both) -> None:
+    """After a restore it is not, and nothing that was on its way says so."""
+    both.listen()
+    assert both.hears(Report)
+    assert both.token is not None
+    with closing(connect(both.token)) as stream:
+        assert stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
 
 
 # -- the token

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import suppress
+import time
 from typing import Any, Callable, Optional
 
 from guestwake_guest.windows.streams import SocketStream
 
 # As Linux guests have vsock's port 0x6777 there ("gw").
 SERVICE = "00006777-facb-11e6-bd58-64006a7986d3"
+_PAUSE = 1.0  # seconds
 
 
 def listening() -> Optional[socket.socket]:
@@ -23,7 +24,10 @@ def listening() -> Optional[socket.socket]:
     if family is None:
         return None
     made: Any = socket
-    listener = socket.socket(family, socket.SOCK_STREAM, made.HV_PROTOCOL_RAW)
+    try:
+        listener = socket.socket(family, socket.SOCK_STREAM, made.HV_PROTOCOL_RAW)
+    except OSError:
+        return None  # on another hypervisor Windows may have no such sockets
     try:
         listener.bind((made.HV_GUID_PARENT, SERVICE))
         listener.listen(2)
@@ -36,8 +40,13 @@ def listening() -> Optional[socket.socket]:
 class HvSocket:
     """A Transport. The latest connection counts."""
 
-    def __init__(self, hurry: Callable[[], None], listener: Optional[socket.socket] = None) -> None:
-        self._hurry = hurry
+    def __init__(
+        self,
+        hurry: Callable[[], None],
+        listener: Optional[socket.socket] = None,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._hurry, self._pause = hurry, pause
         self._listener = listener or listening()
         self._lock = threading.Lock()
         self._new: Optional[SocketStream] = None
@@ -58,10 +67,14 @@ class HvSocket:
     def _accept(self) -> None:
         assert self._listener is not None
         while True:
-            with suppress(OSError):
+            try:
                 connection = self._listener.accept()[0]
-                with self._lock:
-                    before, self._new = self._new, SocketStream(connection, self._hurry)
-                if before is not None:
-                    before.close()
-                self._hurry()
+            except OSError:  # it may fail on and on
+                self._pause(_PAUSE)
+                continue
+            stream = SocketStream(connection, self._hurry)
+            with self._lock:
+                before, self._new = self._new, stream
+            if before is not None:
+                before.close()
+            self._hurry()

@@ -12,6 +12,7 @@ import hmac
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from typing import Callable, Optional
 
 from guestwake_guest.journal import warn
@@ -20,6 +21,8 @@ from guestwake_guest.windows.streams import SocketStream
 
 TRY_AGAIN = 10.0  # seconds
 PATIENCE = 10.0
+# A guest that was restored does not know that its connection is gone, and says little by itself.
+_KEEPS_ALIVE = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4))
 
 
 class Refused(Exception):
@@ -89,6 +92,7 @@ def connect(token: Token) -> ssl.SSLSocket:
     tls.minimum_version = ssl.TLSVersion.TLSv1_3
     plain = socket.create_connection((token.address, token.port), PATIENCE)
     try:
+        _keep_alive(plain)
         stream = tls.wrap_socket(plain)
     except BaseException:
         plain.close()
@@ -104,3 +108,13 @@ def connect(token: Token) -> ssl.SSLSocket:
         stream.close()
         raise
     return stream
+
+
+def _keep_alive(plain: socket.socket) -> None:
+    """Raises OSError."""
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPS_ALIVE:
+        option = getattr(socket, name, None)
+        if option is not None:
+            with suppress(OSError):  # Windows has them since 10, version 1709
+                plain.setsockopt(socket.IPPROTO_TCP, option, value)
