@@ -24,7 +24,8 @@ INSTANT = datetime(2026, 12, 1, 2, 0, tzinfo=UTC)
 TIMER = Timer(UUID, (INSTANT, INSTANT + timedelta(days=1)))
 AS_SYSTEM = Runner(SYSTEM, r"C:\Program Files\Guestwake\guestwake.exe")
 AS_USER = Runner("S-1-5-21-1-2-3-1001", r"C:\Users\Anna & Bert\guestwake.exe")
-SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).with_name("task_scheduler.xsd")))
+SCHEMA_FILE = etree.parse(Path(__file__).with_name("task_scheduler.xsd"))
+SCHEMA = etree.XMLSchema(SCHEMA_FILE)
 
 
 def parsed(text: str) -> etree._ElementTree:
@@ -106,6 +107,32 @@ def test_windows_adds_to_it_and_reorders_and_it_is_the_same() -> None:
     namespace = task.nsmap[None]
     etree.SubElement(task.find("{*}RegistrationInfo"), f"{{{namespace}}}URI").text = "\\G\\x"
     etree.SubElement(task.find("{*}Settings"), f"{{{namespace}}}Hidden").text = "false"
+    back = read(etree.tostring(task, encoding="unicode"))
+    assert back == read(ours)
+    assert back is not None
+    assert back.is_as_written
+
+
+DEFAULTS = {
+    element.get("name"): element.get("default")
+    for element in SCHEMA_FILE.iterfind(".//{*}element[@default]")
+}
+
+
+@pytest.mark.parametrize("wakes", [True, False])
+def test_windows_leaves_out_what_the_schema_has_of_its_own_and_it_is_the_same(
+    *, wakes: bool
+) -> None:
+    ours = rendered(Timer(UUID, TIMER.instants, wakes), AS_SYSTEM)
+    task = etree.fromstring(ours.encode("utf-16"))
+    left_out = [
+        each
+        for each in task.iterfind(".//{*}*")
+        if DEFAULTS.get(etree.QName(each).localname) == each.text
+    ]
+    assert len(left_out) >= 6
+    for each in left_out:
+        each.getparent().remove(each)
     back = read(etree.tostring(task, encoding="unicode"))
     assert back == read(ours)
     assert back is not None

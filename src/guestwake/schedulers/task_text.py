@@ -2,7 +2,8 @@
 
 Pure. The openings stand in it as instants in UTC, each a trigger of its own, so that neither the
 host's zone nor a change of its clocks moves them. Task Scheduler gives a task back with values
-added and in another order: what is compared is what we write, value by value. A hash of those
+added, in another order, and without those that the schema has for what is left out: what is
+compared is what we write, value by value, beyond the schema's own. A hash of those
 values stands among them, by which a task of ours, be it an older one, is told from one that
 somebody has edited.
 
@@ -46,6 +47,23 @@ _SETTINGS = (
     ("ExecutionTimeLimit", "PT0S"),  # none
 )
 _RESTART = (("Interval", "PT1M"), ("Count", "255"))
+# What the schema has for an element that is left out. A task that Task Scheduler gives back may
+# have it or not.
+_LEFT_OUT = frozenset(
+    {
+        ("/Principals/Principal/RunLevel", "LeastPrivilege"),
+        ("/Settings/AllowHardTerminate", "true"),
+        ("/Settings/DisallowStartIfOnBatteries", "true"),
+        ("/Settings/Enabled", "true"),
+        ("/Settings/MultipleInstancesPolicy", "IgnoreNew"),
+        ("/Settings/RunOnlyIfIdle", "false"),
+        ("/Settings/RunOnlyIfNetworkAvailable", "false"),
+        ("/Settings/StartWhenAvailable", "false"),
+        ("/Settings/StopIfGoingOnBatteries", "true"),
+        ("/Settings/WakeToRun", "false"),
+        ("/Triggers/TimeTrigger/Enabled", "true"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +143,13 @@ def _all(parent: Element, values: tuple[tuple[str, str], ...]) -> None:
 
 
 def _values(task: Element) -> list[tuple[str, str]]:
-    """What stands in the elements that we write, the description aside, and each action and trigger
-    that we would not. Values that Task Scheduler adds of its own are none of ours."""
+    """What stands in the elements that we write, the description and what the schema has of its own
+    aside, and each action and trigger that we would not. Values that Task Scheduler adds are none
+    of ours."""
     wanted = {"UserId", "LogonType", "RunLevel", "Command", "Arguments", "StartBoundary"}
     wanted |= {"WakeToRun", *(name for name, _ in (*_SETTINGS, *_RESTART))}
     found = [(path, text) for path, name, text in _leaves(task, "") if name in wanted]
+    found = [value for value in found if value not in _LEFT_OUT]
     found += [("Triggers", each.tag) for each in task.findall("Triggers/*")]
     found += [("Actions", each.tag) for each in task.findall("Actions/*")]
     return sorted(found)
