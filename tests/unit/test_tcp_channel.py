@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import queue
 import socket
 import ssl
@@ -148,6 +149,21 @@ def test_the_latest_counts(scene: Scene) -> None:
     assert until(lambda: scene.channel.receive(10) == b"new")
 
 
+def test_one_is_not_closed_while_it_is_used(scene: Scene) -> None:
+    """Who knocks is let in by another thread than the one that reads."""
+    scene.guest()
+    first = scene.channel._guest
+    assert first is not None
+    with first.alone:
+        scene.knock(scene.secret)
+        assert until(lambda: scene.channel._guest is not first)
+        assert first.stream.fileno() != -1
+    assert scene.is_told()
+    assert first.stream.fileno() == -1
+    with pytest.raises(OSError, match="descriptor"):
+        first.receive(10)
+
+
 def test_a_guest_that_reads_nothing_holds_nobody_up(scene: Scene) -> None:
     scene.guest()
     for _ in range(10_000):
@@ -269,11 +285,27 @@ def test_one_place_is_one_workspaces(tmp_path: Path) -> None:
     assert pairings.make(OTHER, "::1", 26487).endswith("@[::1]:26487")
 
 
+DAMAGES = [
+    *(("address", "example.org"), ("address", ""), ("address", None), ("address", [])),
+    *(("port", 70000), ("port", -1), ("port", 22), ("port", "x"), ("port", None)),
+    ("port", float("inf")),
+    *(("secret_hash", ""), ("secret_hash", "ä" * 64), ("secret_hash", None)),
+]
+
+
 def test_a_damaged_pairing_names_its_file(tmp_path: Path) -> None:
     pairings = Pairings(tmp_path)
-    (tmp_path / f"{UUID}.json").write_text('{"address": "127.0.0.1"}')
-    with pytest.raises(PairingError, match=UUID):
-        pairings.find(UUID)
+    pairings.make(UUID, "127.0.0.1", 26487)
+    path = tmp_path / f"{UUID}.json"
+    whole = json.loads(path.read_text())
+    for key, wrong in DAMAGES:
+        path.write_text(json.dumps(whole | {key: wrong}))
+        with pytest.raises(PairingError, match=UUID):
+            pairings.find(UUID)
+    for text in ("", "[]", "null", '{"address": "127.0.0.1"}', "\0", "[" * 100000):
+        path.write_text(text)
+        with pytest.raises(PairingError, match=UUID):
+            pairings.find(UUID)
 
 
 PLACES = [

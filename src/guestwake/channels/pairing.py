@@ -17,7 +17,7 @@ import os
 import secrets
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from guestwake.channels.api import PairingError
 
@@ -53,11 +53,17 @@ class Pairings:
         """None: it is not paired. Raises PairingError."""
         path = self._path(workspace)
         try:
-            told = json.loads(path.read_text())
-            return Pairing(str(told["address"]), int(told["port"]), str(told["secret_hash"]))
+            return _pairing_of(json.loads(path.read_text()))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as err:
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            ArithmeticError,
+            RecursionError,
+        ) as err:
             raise PairingError(
                 f"{path}: cannot be read as a pairing: {err}. Pair the guest again: 'guestwake "
                 "workspace channel add WORKSPACE --tcp ADDRESS:PORT'."
@@ -120,6 +126,16 @@ def place_of(text: str) -> tuple[str, int]:
             f"'{text}' is no address of one network: name the one of this host on the guest's"
         )
     return str(ip), number
+
+
+def _pairing_of(told: Any) -> Pairing:
+    """Raises ValueError, KeyError, TypeError where it is none that could be listened for."""
+    pairing = Pairing(str(ip_address(told["address"])), int(told["port"]), told["secret_hash"])
+    if not _FIRST_UNPRIVILEGED <= pairing.port <= 65535:
+        raise ValueError(f"a port of {pairing.port}")
+    if len(bytes.fromhex(pairing.secret_hash)) != hashlib.sha256().digest_size:
+        raise ValueError("a hash of another length")
+    return pairing
 
 
 def _place(address: str, port: int) -> str:

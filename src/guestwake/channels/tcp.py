@@ -57,7 +57,7 @@ class TcpChannel:
         if guest is None:
             return b""
         try:
-            data = guest.stream.recv(bytes_max)
+            data = guest.receive(bytes_max)
         except _NOT_NOW:
             guest.arm()
             return b""
@@ -72,7 +72,7 @@ class TcpChannel:
         if guest is None:
             return 0
         try:
-            return guest.stream.send(data)
+            return guest.send(data)
         except _NOT_NOW:
             return 0
         except _GONE:
@@ -173,13 +173,25 @@ class TcpChannel:
 
 
 class _Guest:
-    """A connection that was let in."""
+    """A connection that was let in. It is ended by who knocks next, while it may just be used."""
 
     def __init__(self, stream: ssl.SSLSocket, on_ready: Callable[[], None]) -> None:
         self.stream = stream
+        self.alone = threading.Lock()  # TLS is for one thread at a time, its end too
         self._watch = ThreadWatch(stream, on_ready)
         self.arm = self._watch.arm
 
+    def receive(self, bytes_max: int) -> bytes:
+        """Raises OSError, SSLError; OSError where it was ended before."""
+        with self.alone:
+            return self.stream.recv(bytes_max)
+
+    def send(self, data: bytes) -> int:
+        """Raises as `receive` does."""
+        with self.alone:
+            return self.stream.send(data)
+
     def end(self) -> None:
         self._watch.end()
-        self.stream.close()
+        with self.alone:
+            self.stream.close()
