@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from windows_scene import Scene, until
 
-from guestwake_guest.windows.sessions import Told, sessions
+from guestwake_guest.windows.sessions import Told, sessions, untold
 from guestwake_guest.windows.signal import WindowsSignal
 from guestwake_guest.windows.update_client import ASK_AGAIN, PATIENCE, Answer, Entry
 from guestwake_guest.windows.view import Given
@@ -152,6 +152,9 @@ def test_a_signal_is_heard_once_and_kept_for_the_boot(scene: Scene) -> None:
     assert found(scene)["esd-signal"] == Reason(
         "esd-signal", Strength.STRONG, 30, "asked for without a reason"
     )
+    scene.kept.trouble = PermissionError("no")
+    assert set(found(scene)) == {"esd-signal"}  # it was, and nobody says that it is not
+    scene.kept.trouble = None
     scene.kept.given = None  # another boot
     assert found(scene) == {}
 
@@ -202,6 +205,26 @@ def test_services_listeners_and_empty_stations_are_nobody() -> None:
     nobody = [told(user=""), told(state=6), told(state=9)]
     assert sessions(nobody) == ()
     assert len(sessions([told(state=4)])) == 1  # disconnected: the work is still there
+
+
+UNTOLD = [
+    (1, 0, 5, ["?"]),  # access denied
+    (1, 4, 0, ["?"]),  # less than it should
+    (1, 6, 5, []),  # a listener
+    (0, 4, 5, []),  # the services'
+    (1, 0, 2, []),  # ended since
+    (1, 0, 7022, []),
+]
+
+
+@pytest.mark.parametrize(("number", "windows_state", "error", "users"), UNTOLD)
+def test_a_session_of_which_nothing_is_told_may_have_somebody(
+    number: int, windows_state: int, error: int, users: list[str]
+) -> None:
+    session = untold(number, windows_state, error)
+    found = sessions([session] if session else [])
+    assert [one.user for one in found] == users
+    assert [one.input for one in found] == [None] * len(users)  # work at risk, and no use
 
 
 def test_the_latest_input_comes_first_and_many_are_cut() -> None:

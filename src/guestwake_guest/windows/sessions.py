@@ -7,7 +7,9 @@ from typing import NamedTuple, Optional
 
 from guestwake_wire.messages import NAME_MAX, SESSIONS_MAX, Session, SessionKind, clean
 
-_PEOPLE = (0, 1, 4)  # WTSActive, WTSConnected, WTSDisconnected
+_PEOPLE = (0, 1, 3, 4)  # WTSActive, WTSConnected, WTSShadow, WTSDisconnected
+_SOMEBODY = "?"
+_HAS_ENDED = (2, 7022)  # ERROR_FILE_NOT_FOUND, ERROR_CTX_WINSTATION_NOT_FOUND
 _CONSOLE = "console"
 _TICKS = 10_000_000  # a second, in FILETIME's
 
@@ -21,6 +23,14 @@ class Told(NamedTuple):
     logged_on: int
     last_input: int
     now: int
+
+
+def untold(number: int, state: int, error: int) -> Optional[Told]:
+    """What is told of a session of which Windows says no more than its number and state, but
+    `error`. Somebody may be there. None: nobody is: it has ended since, or it is the services'."""
+    if number == 0 or error in _HAS_ENDED:
+        return None
+    return Told(_SOMEBODY, state, _CONSOLE, 0, 0, 0)
 
 
 def sessions(told: Iterable[Told]) -> tuple[Session, ...]:

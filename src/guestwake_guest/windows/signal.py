@@ -53,10 +53,3 @@ class WindowsSignal:
         if known is None:
             tell("a restart was asked for by the event")
         return known is None
-
-    def given(self) -> Given | None:
-        """None also where it cannot be read."""
-        try:
-            return self._kept.read()
-        except OSError:
-            return None

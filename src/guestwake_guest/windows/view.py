@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Union
 
+from guestwake_guest.view import Unclear
 from guestwake_guest.windows.registry import Registry
 
 
@@ -17,4 +18,4 @@ class Given(NamedTuple):
 class WindowsView(NamedTuple):
     registry: Registry
     elapsed: float
-    signal: Optional[Given] = None
+    signal: Union[Given, Unclear, None] = None

@@ -13,6 +13,7 @@ from guestwake_wire import windows_boot
 
 _KEY = r"SOFTWARE\Guestwake\Guest of this boot"
 _SIGNAL = "SignalAt"
+_VIEW = winreg.KEY_READ | winreg.KEY_WOW64_64KEY
 
 
 def boot_id() -> str:
@@ -21,14 +22,14 @@ def boot_id() -> str:
 
 
 class KeptSignal:
-    """A Kept."""
+    """A Kept. Any user may read it."""
 
     def read(self) -> Given | None:
-        with windows_boot.volatile(winreg.HKEY_LOCAL_MACHINE, _KEY) as key:
-            try:
+        try:
+            with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, _KEY, 0, _VIEW) as key:
                 return Given(float(winreg.QueryValueEx(key, _SIGNAL)[0]), "")
-            except (FileNotFoundError, ValueError):
-                return None
+        except (FileNotFoundError, ValueError):
+            return None
 
     def write(self, given: Given) -> None:
         with windows_boot.volatile(winreg.HKEY_LOCAL_MACHINE, _KEY) as key:

@@ -10,6 +10,7 @@ from typing import Callable, Optional
 from guestwake_guest.journal import tell, warn
 from guestwake_guest.reasons import Reasons
 from guestwake_guest.report import Findings, Identity
+from guestwake_guest.view import Unclear
 from guestwake_guest.windows.detectors import DETECTORS
 from guestwake_guest.windows.registry import Registry
 from guestwake_guest.windows.sessions import Told, sessions
@@ -21,7 +22,8 @@ _NOBODY_KNOWS = Session("?", SessionKind.GRAPHICAL, 0, None)
 
 
 class WindowsGuest:
-    """`told`: the sessions, raising OSError; `given`: the ESD signal of this boot."""
+    """`told`: the sessions, raising OSError; `given`: the ESD signal of this boot,
+    likewise."""
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class WindowsGuest:
             self._updates.ask_soon()
 
     def look(self) -> Findings:
-        view = WindowsView(self._registry, self.elapsed(), self._given())
+        view = WindowsView(self._registry, self.elapsed(), self._signal())
         client = self._updates.client(self._window_since)
         busy = None if client.state is ClientState.UNKNOWN else client.state is ClientState.BUSY
         restart = self._reasons.found(view, DETECTORS)
@@ -84,6 +86,12 @@ class WindowsGuest:
     def nudge(self, now: float) -> None:
         tell("letting Windows Update look now")
         self._updates.nudge()
+
+    def _signal(self) -> Given | Unclear | None:
+        try:
+            return self._given()
+        except OSError:
+            return Unclear.CANNOT_TELL
 
     def _sessions(self) -> tuple[Session, ...]:
         """Where nobody can tell, somebody may be there: that is never nobody."""

@@ -8,8 +8,7 @@ assert sys.platform == "win32"
 
 import platform
 import winreg
-from contextlib import suppress
-from typing import Any, Callable
+from typing import Callable
 
 import pywintypes
 import win32api
@@ -79,15 +78,8 @@ def guest(hurry: Callable[[], None]) -> WindowsGuest:
     """Raises OSError."""
     import time
 
-    kept = KeptSignal()
-
-    def given() -> Any:
-        with suppress(OSError):
-            return kept.read()
-        return None
-
     updates = UpdateClient(_agent, time.monotonic, hurry)
-    return WindowsGuest(identity(), WindowsRegistry(), told, given, updates)
+    return WindowsGuest(identity(), WindowsRegistry(), told, KeptSignal().read, updates)
 
 
 def identity() -> Identity:

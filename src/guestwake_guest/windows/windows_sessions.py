@@ -8,10 +8,9 @@ assert sys.platform == "win32"
 
 import ctypes
 from collections.abc import Iterator
-from contextlib import suppress
 from ctypes import wintypes
 
-from guestwake_guest.windows.sessions import Told
+from guestwake_guest.windows.sessions import Told, untold
 
 _SESSION_INFO = 24  # WTSSessionInfo
 _HERE = ctypes.c_void_p(0)  # WTS_CURRENT_SERVER_HANDLE
@@ -56,13 +55,17 @@ def _told() -> Iterator[Told]:
         raise ctypes.WinError(ctypes.get_last_error())
     try:
         for one in listed[: number.value]:
-            with suppress(OSError):  # it has ended since
-                yield _one(wts, one.id)
+            try:
+                session = _one(wts, one.id)
+            except OSError as error:
+                session = untold(one.id, one.state, getattr(error, "winerror", None) or 0)
+            if session is not None:
+                yield session
     finally:
         wts.WTSFreeMemory(listed)
 
 
-def _one(wts: ctypes.WinDLL, number: int) -> Told:
+def _one(wts: ctypes.WinDLL, number: int) -> Told | None:
     found, size = ctypes.POINTER(_Info)(), wintypes.DWORD()
     if not wts.WTSQuerySessionInformationW(
         _HERE, number, _SESSION_INFO, ctypes.byref(found), ctypes.byref(size)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from guestwake_guest.view import Finding
+from guestwake_guest.view import Finding, Unclear
 from guestwake_guest.windows.view import WindowsView
 from guestwake_wire.messages import Reason, Strength
 
@@ -12,7 +12,7 @@ WATCHED = ()
 
 
 def find(view: WindowsView) -> Finding:
-    if view.signal is None:
-        return None
+    if view.signal is None or isinstance(view.signal, Unclear):
+        return view.signal
     since = max(0, int(view.elapsed - view.signal.at))
     return Reason(SOURCE, Strength.STRONG, since, view.signal.text or "asked for without a reason")
