@@ -19,6 +19,9 @@ class Pipes(Protocol):
 
     def send(self, data: bytes, deadline: float) -> None: ...
     def receive(self, length: int, deadline: float) -> bytes: ...
+    def end(self) -> None:
+        """The child has been ended, and nobody uses them any more."""
+        ...
 
 
 def pipes_of(process: subprocess.Popen[bytes]) -> Pipes:
@@ -56,6 +59,9 @@ class PolledPipes:
                 raise OSError("it has ended")
             found += more
         return found
+
+    def end(self) -> None:
+        """Nothing of it goes on by itself."""
 
     def _ready(self, descriptor: int, event: int, deadline: float) -> None:
         poll = select.poll()

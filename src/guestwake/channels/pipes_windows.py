@@ -1,5 +1,5 @@
 """A child's two pipes on Windows, where a pipe can only be waited for by a thread that blocks on
-it. Whoever ends the child ends both threads."""
+it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class ThreadedPipes:
         self._heard: queue.Queue[bytes] = queue.Queue(_CHUNKS_MAX)
         self._to_say: queue.Queue[bytes] = queue.Queue(1)
         self._left = b""
+        self._is_over = False
         for work, end in ((self._hear, process.stdout), (self._say, process.stdin)):
             threading.Thread(target=work, args=(end,), daemon=True).start()
 
@@ -52,10 +53,18 @@ class ThreadedPipes:
         found, self._left = self._left[:length], self._left[length:]
         return found
 
+    def end(self) -> None:
+        self._is_over = True
+        with suppress(queue.Full):  # it is just saying something, to who is gone
+            self._to_say.put_nowait(b"")
+        with suppress(queue.Empty):  # it may wait for room to put what it has heard
+            while True:
+                self._heard.get_nowait()
+
     def _hear(self, end: IO[bytes]) -> None:
         """The last that it hears is nothing: the end."""
         more = b"\0"
-        while more:
+        while more and not self._is_over:
             try:
                 more = end.read(_CHUNK_BYTES) or b""
             except (OSError, ValueError):  # it was closed
@@ -64,7 +73,6 @@ class ThreadedPipes:
 
     def _say(self, end: IO[bytes]) -> None:
         with suppress(OSError, ValueError):
-            while True:
-                data = self._to_say.get()
+            while data := self._to_say.get():
                 while data:
                     data = data[end.write(data) or 0 :]

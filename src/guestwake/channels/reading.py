@@ -60,9 +60,12 @@ class ReaderProcess:
                 self.close()
 
     def close(self) -> None:
-        process, self._process, self._pipes = self._process, None, None
+        process, self._process = self._process, None
+        pipes, self._pipes = self._pipes, None
         if process is not None:
             process.kill()
+            if pipes is not None:
+                pipes.end()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     pipe.close()

@@ -4,6 +4,7 @@ holds it to none of that: it has neither integrity levels nor limits of memory."
 from __future__ import annotations
 
 import sys
+import threading
 import time
 
 import pytest
@@ -53,7 +54,11 @@ def test_one_that_dies_is_replaced() -> None:
 def test_one_that_answers_badly_is_ended(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "_COMMAND", (sys.executable, "-I", "-c", program))
     monkeypatch.setattr(reading, "START_SECONDS", 5.0)
+    before = set(threading.enumerate())
     reader = ReaderProcess()
     with pytest.raises(ReaderFailed):
         reader.parse(0, encode(HELLO))
     assert reader._process is None
+    for one in set(threading.enumerate()) - before:  # what listened to it ends too
+        one.join(60)
+        assert not one.is_alive()
