@@ -62,6 +62,11 @@ def test_what_a_guest_said_is_harmless_and_cut(api: Api, monkeypatch: pytest.Mon
     assert len(detail) <= 4000
 
 
+def test_what_somebody_said_is_not_taken_for_a_place_to_put_more(api: Api) -> None:
+    event_log.write(USAGE, name="%1", detail="99% of %2%%3 on fe80::1%4, 5 %")
+    assert api.reported[0][4] == ["% 1", "99% of % 2%% 3 on fe80::1% 4, 5 %"]
+
+
 LEVELS = [(Level.ERROR, 1, 3), (Level.WARNING, 2, 2), (Level.INFORMATION, 4, 1)]
 
 

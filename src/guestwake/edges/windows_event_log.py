@@ -8,6 +8,7 @@ https://learn.microsoft.com/windows/win32/eventlog/event-sources
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Any, Final
 
@@ -54,10 +55,14 @@ class WindowsEventLog(logging.Handler):
                 self._api = win32evtlog
             self._source = self._api.RegisterEventSource(None, SOURCE)
         kind, severity = _TYPES[level]
-        strings = [
-            printable(said[name])[:_STRING_CHARACTERS_MAX] for name in ("workspace", "detail")
-        ]
+        strings = [_string(said[name]) for name in ("workspace", "detail")]
         self._api.ReportEvent(self._source, kind, 0, severity << 30 | number, None, strings, None)
+
+
+def _string(text: str) -> str:
+    """Windows puts strings into strings too: a %1 in one would be another of them.
+    https://learn.microsoft.com/windows/win32/api/winbase/nf-winbase-reporteventw"""
+    return re.sub(r"%(?=\d)", "% ", printable(text)[:_STRING_CHARACTERS_MAX])
 
 
 def register(messages: str) -> None:
