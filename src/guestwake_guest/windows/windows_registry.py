@@ -7,7 +7,6 @@ import sys
 assert sys.platform == "win32"
 
 import winreg
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -38,8 +37,9 @@ class WindowsRegistry:
 
 
 class Watched:
-    """A key and all below it. `event`: a handle that is signalled once after each `arm`. Of a key
-    that is not there its parent is watched, so that its coming is heard."""
+    """A key and all below it. `event`: a handle that is signalled once after each `arm`, and when
+    the thread ends that has armed it. Of a key that is not there its parent is watched, so that its
+    coming is heard."""
 
     def __init__(self, key: str) -> None:
         self._key = key
@@ -64,6 +64,7 @@ class Watched:
         if self._opened is not None:
             self._opened.Close()
             self._opened = None
+            win32event.ResetEvent(self.event)  # closing it signals
 
     def _nearest(self) -> str:
         there, registry = self._key, WindowsRegistry()
@@ -71,11 +72,3 @@ class Watched:
             while "\\" in there and not registry.has_key(there):
                 there = there.rpartition("\\")[0]
         return there
-
-
-def watched(keys: Iterable[str]) -> tuple[Watched, ...]:
-    """Armed already."""
-    made = tuple(Watched(key) for key in keys)
-    for each in made:
-        each.arm()
-    return made

@@ -7,15 +7,16 @@ import sys
 assert sys.platform == "win32"
 
 import threading
+import time
 from collections.abc import Iterable
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 import pywintypes
 import win32event
 
 from guestwake_guest.journal import warn
 from guestwake_guest.windows.windows_event import NAME, RestartEvent, Squatted
-from guestwake_guest.windows.windows_registry import watched
+from guestwake_guest.windows.windows_registry import Watched
 
 EACH = 30.0  # seconds: an event that is somebody else's is asked for anew
 _PAUSE = 1.0  # seconds after something was heard: a flood costs no more than that
@@ -35,7 +36,7 @@ class Watch:
         self._stop = win32event.CreateEvent(None, 1, 0, None)
         self._event: Optional[RestartEvent] = None
         self._warned: Optional[str] = None
-        self._keys = watched(keys)
+        self._keys = tuple(map(Watched, keys))
         self._make_event()
         threading.Thread(target=self._work, daemon=True).start()
 
@@ -59,22 +60,41 @@ class Watch:
         self._warned = why
 
     def _work(self) -> None:
-        while True:
-            event = self._event
-            others = [key.event for key in self._keys]
-            handles = [self._stop, *([event.handle] if event else []), *others]
-            which = win32event.WaitForMultipleObjects(handles, 0, int(EACH * 1000))
-            at = which - win32event.WAIT_OBJECT_0
-            if at == 0:
-                return
-            if which == win32event.WAIT_TIMEOUT:
+        for key in self._keys:
+            key.arm()  # in this thread, which lives on: what it asks for ends with it
+        if self._keys:
+            self._changed()  # before they were watched, perhaps
+        ask_at = time.monotonic() + EACH
+        while not _is_set(self._stop, 0.0):
+            now = time.monotonic()
+            if now >= ask_at:
                 self._make_event()
-                continue
-            if event is not None and at == 1:
-                event.reset()
-                self._signalled()
-            else:
-                self._keys[at - len(handles)].arm()
-                self._changed()
-            if win32event.WaitForSingleObject(self._stop, int(_PAUSE * 1000)) == 0:
-                return
+                ask_at = now + EACH
+            self._hear(ask_at - now)
+
+    def _hear(self, seconds: float) -> None:
+        """Each of them once: one that is set on and on keeps nobody from being heard."""
+        event = [self._event.handle] if self._event else []
+        handles = [self._stop, *event, *(key.event for key in self._keys)]
+        which = win32event.WaitForMultipleObjects(handles, 0, int(seconds * 1000) + 1)
+        at = which - win32event.WAIT_OBJECT_0
+        if at == 0 or which == win32event.WAIT_TIMEOUT:
+            return
+        # The wait has reset the one that it tells of.
+        are_set = [number == at or _is_set(handle, 0.0) for number, handle in enumerate(handles)]
+        if self._event and are_set[1]:
+            self._event.reset()
+            self._signalled()
+        first = len(handles) - len(self._keys)
+        keys = [key for number, key in enumerate(self._keys, first) if are_set[number]]
+        for key in keys:
+            key.arm()
+        if keys:
+            self._changed()
+        _is_set(self._stop, _PAUSE)
+
+
+def _is_set(handle: Any, seconds: float) -> bool:
+    """Within so long. One that resets itself is reset by that."""
+    which = win32event.WaitForSingleObject(handle, int(seconds * 1000))
+    return bool(which == win32event.WAIT_OBJECT_0)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ import win32process
 import win32security
 import winerror
 
+from guestwake_guest.windows import windows_watch
 from guestwake_guest.windows.windows_event import SDDL, RestartEvent, Squatted, set_event
 from guestwake_guest.windows.windows_watch import Watch
 
@@ -210,6 +212,45 @@ def test_one_that_somebody_keeps_set_is_heard_on_and_on(name: str, heard: list[s
     win32event.SetEvent(other)
     watch = Watch((), lambda: heard.append("signal"), lambda: None, name)
     assert until(lambda: len(heard) == 3)
+    watch.close()
+
+
+KEEPS_SET = "O:SYG:SYD:P(A;;0x100000;;;WD)"
+
+
+def test_one_that_is_kept_set_does_not_hide_a_change(name: str, heard: list[str]) -> None:
+    other = made_by_another(name, KEEPS_SET, manual=True)
+    win32event.SetEvent(other)
+    key = rf"SOFTWARE\Microsoft\GuestwakeTest-{uuid4().hex}"
+    subprocess.run(("reg", "add", rf"HKLM\{key}", "/f", "/reg:64"), check=True)
+    watch = Watch((key,), lambda: heard.append("signal"), lambda: heard.append("change"), name)
+    assert until(lambda: heard.count("signal") > 1)
+    before = heard.count("change")
+    subprocess.run(("reg", "add", rf"HKLM\{key}", "/v", "x", "/f", "/reg:64"), check=True)
+    assert until(lambda: heard.count("change") > before)
+    watch.close()
+    subprocess.run(("reg", "delete", rf"HKLM\{key}", "/f", "/reg:64"), check=True)
+
+
+def test_one_that_is_kept_set_is_replaced_once_its_maker_is_gone(
+    name: str, heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(windows_watch, "EACH", 0.0)
+    other = made_by_another(name, KEEPS_SET, manual=True)
+    win32event.SetEvent(other)
+    watch = Watch((), lambda: heard.append("signal"), lambda: None, name)
+    assert until(lambda: heard)
+    with pytest.raises(pywintypes.error):
+        set_event(name)
+    other.Close()  # type: ignore[attr-defined]
+
+    def may_be_set() -> bool:
+        with suppress(pywintypes.error):
+            set_event(name)
+            return True
+        return False
+
+    assert until(may_be_set)
     watch.close()
 
 
