@@ -1,7 +1,8 @@
 """The virtio-serial port in a Windows guest, with the driver of virtio-win (vioser).
 
-Overlapped, in two threads: one hears, one says. Whether a host is connected the driver does not
-tell, so it is always taken to be. Has been run on a named pipe, not on the driver, so far.
+Overlapped, in two threads: one hears, one says. Where no host is connected the driver ends each
+read and each write at once with an error (its vioserial/sys/Port.c: STATUS_INSUFFICIENT_RESOURCES,
+STATUS_CANT_WAIT); a read that waits is one of a connected host. Has not been run on the driver.
 """
 
 from __future__ import annotations
@@ -11,18 +12,25 @@ import sys
 assert sys.platform == "win32"
 
 import threading
+import time
+from contextlib import suppress
 from typing import Any, Callable, Optional
 
 import pywintypes
 import win32con
 import win32event
 import win32file
+import winerror
 
 from guestwake_guest.transports.api import StreamClosed
 
 PORT = r"\\.\Global\org.guestwake.update.0"
 _HEARD_BYTES_MAX = 65536
 _READ_BYTES = 4096
+_NO_HOST = (winerror.ERROR_NO_SYSTEM_RESOURCES, winerror.ERROR_CANT_WAIT)
+_AT_ONCE = 250  # milliseconds: the driver has said by then that there is no host
+_ASK_AGAIN = 1000  # milliseconds
+TRY_AGAIN = 10.0  # seconds after a port was lost
 
 
 class PortStream:
@@ -41,6 +49,7 @@ class PortStream:
         self._heard = bytearray()
         self._to_say = b""
         self._over: Optional[str] = None
+        self._connected = False
         self._stop = win32event.CreateEvent(None, 1, 0, None)
         for work in (self._hear, self._say):
             threading.Thread(target=self._until_its_end, args=(work,), daemon=True).start()
@@ -49,7 +58,7 @@ class PortStream:
         return int(self._port)
 
     def connected(self) -> bool:
-        return True
+        return self._connected
 
     def receive(self, bytes_max: int) -> bytes:
         with self._changed:
@@ -90,16 +99,33 @@ class PortStream:
     def _hear(self) -> None:
         buffer, done = win32file.AllocateReadBuffer(_READ_BYTES), _overlapped()
         while self._may_hear():
-            win32file.ReadFile(self._port, buffer, done)
-            number = self._result(done)
+            try:
+                win32file.ReadFile(self._port, buffer, done)
+                number = self._result(done, self._is_waited_for)
+            except pywintypes.error as error:
+                if error.winerror not in _NO_HOST:
+                    raise
+                number = 0
             if number is None:
                 return
+            self._set_connected(connected=number > 0)
             if number:
                 with self._changed:
                     self._heard += bytes(buffer[:number])
                 self._hurry()
-            else:  # no host has it open: the driver says so at once, each time
-                win32event.WaitForSingleObject(self._stop, 1000)
+            else:
+                win32event.WaitForSingleObject(self._stop, _ASK_AGAIN)
+
+    def _is_waited_for(self) -> None:
+        self._set_connected(connected=True)
+
+    def _set_connected(self, *, connected: bool) -> None:
+        with self._changed:
+            is_news, self._connected = connected is not self._connected, connected
+            if is_news and not connected:
+                self._to_say = b""  # nobody is there to hear the rest of it
+        if is_news:
+            self._hurry()
 
     def _may_hear(self) -> bool:
         with self._changed:
@@ -116,21 +142,35 @@ class PortStream:
                 if self._over is not None:
                     return
                 data = self._to_say
-            win32file.WriteFile(self._port, data, done)
-            number = self._result(done)
+            try:
+                win32file.WriteFile(self._port, data, done)
+                number = self._result(done)
+            except pywintypes.error as error:
+                if error.winerror not in _NO_HOST:
+                    raise
+                number = 0  # or the host does not read
+                win32event.WaitForSingleObject(self._stop, _ASK_AGAIN)
             if number is None:
                 return
             with self._changed:
-                self._to_say = data[number:]
+                if self._to_say is data:  # it is not what another host is to hear
+                    self._to_say = data[number:]
             self._hurry()
 
-    def _result(self, done: Any) -> Optional[int]:
-        """Of what is under way, in bytes. None: it was stopped. Raises pywintypes.error."""
-        which = win32event.WaitForMultipleObjects((done.hEvent, self._stop), 0, win32event.INFINITE)
-        if which != win32event.WAIT_OBJECT_0:
-            win32file.CancelIo(self._port)
-            return None
-        return int(win32file.GetOverlappedResult(self._port, done, 0))
+    def _result(self, done: Any, waits: Callable[[], None] = lambda: None) -> Optional[int]:
+        """Of what is under way, in bytes. None: it was stopped. `waits` is called where it takes
+        its time. Raises pywintypes.error."""
+        both = (done.hEvent, self._stop)
+        which = win32event.WaitForMultipleObjects(both, 0, _AT_ONCE)
+        if which == win32event.WAIT_TIMEOUT:
+            waits()
+            which = win32event.WaitForMultipleObjects(both, 0, win32event.INFINITE)
+        if which == win32event.WAIT_OBJECT_0:
+            return int(win32file.GetOverlappedResult(self._port, done, 0))
+        win32file.CancelIo(self._port)
+        with suppress(pywintypes.error):  # until then the buffer is the driver's
+            win32file.GetOverlappedResult(self._port, done, 1)
+        return None
 
 
 class Port:
@@ -139,9 +179,10 @@ class Port:
     def __init__(self, hurry: Callable[[], None], path: str = PORT) -> None:
         self._hurry, self._path = hurry, path
         self._is_open = False
+        self._not_before = 0.0
 
     def look(self) -> Optional[PortStream]:
-        if self._is_open:
+        if self._is_open or time.monotonic() < self._not_before:
             return None
         try:
             stream = PortStream(self._path, self._hurry)
@@ -154,7 +195,8 @@ class Port:
         return None
 
     def lost(self) -> None:
-        self._is_open = False
+        """One that fails again and again is not opened without a pause."""
+        self._is_open, self._not_before = False, time.monotonic() + TRY_AGAIN
 
 
 def _overlapped() -> Any:
