@@ -130,13 +130,20 @@ def _uninstall(options: list[str]) -> int:
 
 
 def _run(options: list[str]) -> int:
-    import signal
+    import win32api
 
     from guestwake_guest.journal import tell
     from guestwake_guest.windows.windows_parts import Parts
 
     parts = Parts()
-    signal.signal(signal.SIGINT, lambda *_: parts.stop())
+
+    def stop(kind: int) -> bool:
+        """Ctrl-C, Ctrl-Break, or the console is closed. In a thread of its own: Python would not
+        hear it before a wait is over."""
+        parts.stop()
+        return True
+
+    win32api.SetConsoleCtrlHandler(stop, True)  # noqa: FBT003  its only form
     tell(f"guestwake-guest {VERSION} is up")
     tell(parts.service.run().value)
     return Exit.DONE

@@ -105,8 +105,10 @@ def _describe(service: Any) -> None:
             win32service.SERVICE_CONFIG_FAILURE_ACTIONS,
             {"ResetPeriod": _DAY, "RebootMsg": "", "Command": "", "Actions": _RESTARTS},
         ),
+        # Also where it ends in order, with an error.
+        (win32service.SERVICE_CONFIG_FAILURE_ACTIONS_FLAG, True),
     ):
-        with suppress(pywintypes.error):
+        with suppress(pywintypes.error, NotImplementedError):
             win32service.ChangeServiceConfig2(service, what, value)
 
 
