@@ -125,6 +125,15 @@ def test_the_script_never_answers_with_what_is_neither_a_value_nor_null() -> Non
     assert last["Get-LastTurn"].splitlines()[-2].strip() == "$null"
 
 
+@pytest.mark.parametrize("command", ["Start-VM", "Resume-VM"])
+def test_a_warning_of_what_begins_a_start_is_an_error(command: str) -> None:
+    """They only warn where the VM runs already: somebody else was quicker."""
+    text = SCRIPT.read_text()
+    called = f"{command} -VM $machine -WarningVariable said\n"
+    assert text.count(f"{command} -VM") == 1
+    assert text.split(called)[1].lstrip().startswith("Assert-NoWarning $said\n")
+
+
 # -- names
 
 
@@ -156,6 +165,14 @@ def test_a_job_makes_it_changing(scene: Scene, status: str) -> None:
 @pytest.mark.parametrize("state", ["Saving", "PausedCritical", "SavedCritical", "Reset", "new"])
 def test_a_state_in_between_is_looked_at_again(scene: Scene, state: str) -> None:
     assert scene.power(scene.add(state=state)) is Power.CHANGING
+
+
+@pytest.mark.parametrize("state", ["Running", "Paused"])
+def test_one_whose_worker_has_just_ended_is_looked_at_again(scene: Scene, state: str) -> None:
+    """The state is told late; without a start it would be somebody else's."""
+    vm = scene.add(state=state, worker=None)
+    assert scene.power(vm) is Power.CHANGING
+    assert scene.driver.verbs(vm) == frozenset()
 
 
 @pytest.mark.parametrize(

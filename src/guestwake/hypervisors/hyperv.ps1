@@ -141,12 +141,27 @@ function Invoke-Guest([guid] $id, [string] $method) {
     @{ returned = [long] $answer.ReturnValue }
 }
 
+# Start-VM and Resume-VM only warn where somebody else was quicker: whose start it is must not be told
+# wrong.
+function Assert-NoWarning($said) {
+    if (@($said).Count -gt 0) { Stop-WithError 'InvalidState' "$(@($said)[0])" }
+}
+
 function Invoke-Verb([guid] $id, [string] $verb) {
     $machine = Get-Machine $id
     $done = @{ returned = 0 }
+    $said = @()
     switch ($verb) {
-        'start' { Start-VM -VM $machine; return $done }
-        'resume' { Resume-VM -VM $machine; return $done }
+        'start' {
+            Start-VM -VM $machine -WarningVariable said
+            Assert-NoWarning $said
+            return $done
+        }
+        'resume' {
+            Resume-VM -VM $machine -WarningVariable said
+            Assert-NoWarning $said
+            return $done
+        }
         'pause' { Suspend-VM -VM $machine; return $done }
         'save' { Save-VM -VM $machine; return $done }
         'power-off' { Stop-VM -VM $machine -TurnOff -Force; return $done }

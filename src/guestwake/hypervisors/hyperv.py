@@ -37,6 +37,7 @@ from guestwake.hypervisors.hyperv_tables import (
     GUEST_SAYS,
     GUEST_VERBS,
     JOBS,
+    LIVE,
     POWER,
     STOPPED_BY,
     VERBS,
@@ -202,7 +203,9 @@ def connect(uri: str) -> HyperV:
 def _power(look: dict[str, Any]) -> Power:
     if JOBS.intersection(look["status"]):
         return Power.CHANGING
-    return POWER.get(look["state"], Power.CHANGING)
+    power = POWER.get(look["state"], Power.CHANGING)
+    # The module's word may be five seconds old, the worker is as it is now: it has just ended.
+    return Power.CHANGING if look["worker"] is None and power in LIVE else power
 
 
 def _verbs(look: dict[str, Any]) -> frozenset[Verb]:
