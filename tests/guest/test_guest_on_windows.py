@@ -7,7 +7,13 @@ from windows_scene import Scene, until
 
 from guestwake_guest.windows.sessions import Told, sessions, untold
 from guestwake_guest.windows.signal import WindowsSignal
-from guestwake_guest.windows.update_client import ASK_AGAIN, PATIENCE, Answer, Entry
+from guestwake_guest.windows.update_client import (
+    ASK_AGAIN,
+    PATIENCE,
+    REPORT_WAITS,
+    Answer,
+    Entry,
+)
 from guestwake_guest.windows.view import Given
 from guestwake_wire.messages import ClientState, Reason, SessionKind, Strength
 
@@ -159,12 +165,16 @@ def test_a_signal_is_heard_once_and_kept_for_the_boot(scene: Scene) -> None:
     assert found(scene) == {}
 
 
-def test_a_signal_that_cannot_be_kept_is_tried_again(scene: Scene) -> None:
+def test_a_signal_that_cannot_be_kept_is_tried_again(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
     signal = WindowsSignal(scene.kept, scene.elapsed)
     signal.heard()
     scene.kept.trouble = OSError("no")
-    assert not signal.take()
-    assert signal.is_readable()
+    for _ in range(3):
+        assert not signal.take()
+        assert signal.is_readable()
+    assert capsys.readouterr().err.count("could not be recorded") == 1
     scene.kept.trouble = None
     assert signal.take()
     assert scene.kept.given == Given(scene.now, "")
@@ -345,6 +355,15 @@ def test_one_that_fails_slowly_holds_up_only_the_first_report(scene: Scene) -> N
     scene.now += ASK_AGAIN
     scene.guest.look()
     assert until(lambda: scene.agent.asked == 2)
+    assert not scene.guest.is_unsure()
+    scene.agent.may_answer.set()
+
+
+def test_a_first_answer_that_does_not_come_holds_up_no_report_for_long(scene: Scene) -> None:
+    scene.agent.may_answer.clear()
+    assert scene.guest.look().busy is None
+    assert scene.guest.is_unsure()
+    scene.now += REPORT_WAITS
     assert not scene.guest.is_unsure()
     scene.agent.may_answer.set()
 

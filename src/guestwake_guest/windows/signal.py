@@ -31,6 +31,7 @@ class WindowsSignal:
         self._kept = kept
         self._elapsed = elapsed
         self._heard = threading.Event()
+        self._is_warned = False
         self.paused_until = 0.0
 
     def heard(self) -> None:
@@ -47,8 +48,11 @@ class WindowsSignal:
             if known is None:
                 self._kept.write(Given(now, ""))
         except OSError as error:
-            warn(f"a restart signal could not be recorded: {error}, trying again")
+            if not self._is_warned:
+                warn(f"a restart signal could not be recorded: {error}, trying again each second")
+            self._is_warned = True
             return False
+        self._is_warned = False
         self._heard.clear()
         if known is None:
             tell("a restart was asked for by the event")

@@ -15,6 +15,7 @@ from guestwake_wire.messages import INSTALLED_MAX, NAME_MAX, Client, ClientState
 NAME = "windows-update"
 ASK_AGAIN = 60.0  # seconds between two questions
 PATIENCE = 120.0  # seconds without an answer, after which nobody knows
+REPORT_WAITS = 20.0  # seconds, for the first answer: who is here is to be told too
 
 
 class Entry(NamedTuple):
@@ -90,7 +91,7 @@ class UpdateClient:
         with self._lock:
             asked_at = self._asked_at
             waits = self._under_way and not self._has_answered and asked_at is not None
-            return waits and self._elapsed() < (asked_at or 0.0) + PATIENCE
+            return waits and self._elapsed() < (asked_at or 0.0) + REPORT_WAITS
 
     def ask_soon(self) -> None:
         """Also where a question is under way: what that one brings may be older."""

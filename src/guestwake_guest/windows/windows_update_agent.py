@@ -11,6 +11,7 @@ assert sys.platform == "win32"
 
 import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ import win32com.client
 
 from guestwake_guest.windows.update_client import Answer, Entry
 
-_WANTED = "IsInstalled=0 and IsHidden=0"
+# Optional ones are left until a person wants them.
+_WANTED = "IsInstalled=0 and IsHidden=0 and BrowseOnly=0"
 _INSTALLATION, _SUCCEEDED = 1, 2
 _ENTRIES_MAX = 32
 
@@ -38,9 +40,16 @@ class Agent:
             searcher = session.CreateUpdateSearcher()
             searcher.Online = False  # as of Windows' own last look
             left = None if busy else int(searcher.Search(_WANTED).Updates.Count)
-            return Answer(busy, left, tuple(_entries(searcher)), _looked_at())
         except pythoncom.com_error as error:
             raise OSError(0, error.strerror) from error
+        installed: list[Entry] = []
+        looked_at = None
+        # What is busy counts without these two.
+        with suppress(pythoncom.com_error, OSError, ValueError):
+            installed = _entries(searcher)
+        with suppress(pythoncom.com_error, OSError, ValueError):
+            looked_at = _looked_at()
+        return Answer(busy, left, tuple(installed), looked_at)
 
     def nudge(self) -> None:
         """Windows' own program lets its own client look, under its own configuration."""
