@@ -98,6 +98,11 @@ def test_the_script_runs_nothing_that_it_is_told_and_discards_no_image() -> None
     # & and . run what a value names.
     operators = [node for node in nodes(tree()) if node.type == "command_invokation_operator"]
     assert operators == []
+    parameters = {
+        node.text.decode().lower() for node in nodes(tree()) if node.type == "command_parameter"
+    }
+    assert "-turnoff" in parameters
+    assert "-force" not in parameters
     never = ("invoke-expression", "iex", "remove-vmsavedstate", "remove-vm", "restart-vm")
     assert commands.isdisjoint((*never, "add-type", "start-process", "invoke-command"))
 

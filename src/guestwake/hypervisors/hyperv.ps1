@@ -164,7 +164,7 @@ function Invoke-Verb([guid] $id, [string] $verb) {
         }
         'pause' { Suspend-VM -VM $machine; return $done }
         'save' { Save-VM -VM $machine; return $done }
-        'power-off' { Stop-VM -VM $machine -TurnOff -Force; return $done }
+        'power-off' { Stop-VM -VM $machine -TurnOff; return $done }
         'shut-down' { return Invoke-Guest $id 'InitiateShutdown' }
         'restart' { return Invoke-Guest $id 'InitiateReboot' }
     }
