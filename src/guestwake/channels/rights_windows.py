@@ -39,7 +39,8 @@ def give_up_rights(memory_max: int) -> None:
 
 
 def _bound(memory_max: int) -> None:
-    """By a job of its own, which nobody else has a handle to and which ends with it."""
+    """By a job of its own, which ends with it. Nobody keeps a handle to it, who could lift its
+    limits by that: they hold without one."""
     job = win32job.CreateJobObject(None, "")
     limits = win32job.QueryInformationJobObject(job, win32job.JobObjectExtendedLimitInformation)
     limits["ProcessMemoryLimit"] = memory_max
@@ -49,7 +50,7 @@ def _bound(memory_max: int) -> None:
     )
     win32job.SetInformationJobObject(job, win32job.JobObjectExtendedLimitInformation, limits)
     win32job.AssignProcessToJobObject(job, win32api.GetCurrentProcess())
-    job.Detach()  # it stays for as long as the process
+    job.Close()
 
 
 def _drop_privileges() -> None:
