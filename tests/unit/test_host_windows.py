@@ -162,6 +162,12 @@ def test_who_is_logged_on(host: WindowsHost, psutil: Psutil) -> None:
     )
 
 
+def test_a_logon_without_a_time_is_one(host: WindowsHost, psutil: Psutil) -> None:
+    """Windows' 0 is the beginning of 1601."""
+    psutil.logged_on = [SimpleNamespace(name="anna", started=-11644473600.0)]
+    assert host.logons() == (Logon("anna", datetime(1601, 1, 1, tzinfo=UTC)),)
+
+
 def test_remote_desktops_of_this_host(host: WindowsHost, psutil: Psutil) -> None:
     psutil.connections = [
         SimpleNamespace(raddr=SimpleNamespace(ip="10.0.0.5", port=3389), status="ESTABLISHED"),

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -18,6 +18,7 @@ from guestwake.hosts.api import HostError, Inhibited
 from guestwake.policy.words import HostFacts, Logon, Network
 
 RDP_PORT: Final = 3389
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)  # fromtimestamp takes none before it on Windows
 
 # NL_NETWORK_CONNECTIVITY_LEVEL_HINT and _COST_HINT of nldef.h
 _UNKNOWN, _NONE, _CONSTRAINED = 0, 1, 4  # constrained: by a captive portal
@@ -64,7 +65,7 @@ class WindowsHost:
         except (OSError, self._psutil.Error):
             return None
         return tuple(
-            Logon(one.name, datetime.fromtimestamp(one.started, UTC))
+            Logon(one.name, _EPOCH + timedelta(seconds=one.started))
             for one in sorted(told, key=lambda one: one.started)
         )
 

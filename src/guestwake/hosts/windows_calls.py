@@ -73,7 +73,9 @@ class WindowsCalls:
             _allow(win32security.SE_SHUTDOWN_NAME)
         except pywintypes.error as err:
             raise OSError(0, err.strerror, None, err.winerror) from err
-        if not ctypes.WinDLL("powrprof", use_last_error=True).SetSuspendState(0, 0, 0):
+        sleep = ctypes.WinDLL("powrprof", use_last_error=True).SetSuspendState
+        sleep.restype = wintypes.BOOLEAN  # a byte: what else is in the register is not its answer
+        if not sleep(0, 0, 0):
             raise ctypes.WinError(ctypes.get_last_error())
 
     def awake(self, why: str) -> AbstractContextManager[None]:
