@@ -105,6 +105,9 @@ def _install(options: list[str]) -> int:
     from guestwake_guest.windows import windows_service as service
 
     script = None if getattr(sys, "frozen", False) else os.path.abspath(sys.argv[0])
+    if script and os.path.basename(script) == "__main__.py":  # of 'python -m guestwake_guest'
+        why = "the service would not find the rest of this program: install guestwake-guest.pyz"
+        return _failed(why, Exit.USAGE)
     try:
         print(service.install(service.command_of(sys.executable, script)))
         service.start()
