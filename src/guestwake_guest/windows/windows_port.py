@@ -2,7 +2,8 @@
 
 Overlapped, in two threads: one hears, one says. Where no host is connected the driver ends each
 read and each write at once with an error (its vioserial/sys/Port.c: STATUS_INSUFFICIENT_RESOURCES,
-STATUS_CANT_WAIT); a read that waits is one of a connected host. Has not been run on the driver.
+STATUS_CANT_WAIT); a read that waits has begun with a host. It outlives that one: then what is to be
+said waits, and goes to the next one, who says hello. Has not been run on the driver.
 """
 
 from __future__ import annotations
