@@ -20,6 +20,7 @@ import tree_sitter_powershell
 from tree_sitter import Language, Node, Parser
 
 from guestwake.application import _open_hypervisor
+from guestwake.channels.api import HV_SERVICE
 from guestwake.hypervisors import hyperv
 from guestwake.hypervisors.api import (
     AgentSilent,
@@ -127,7 +128,8 @@ def test_the_script_never_answers_with_what_is_neither_a_value_nor_null() -> Non
     put into an answer ends with something."""
     functions = [node for node in nodes(tree()) if node.type == "function_statement"]
     last = {node.text.decode().split("(")[0].split()[1]: node.text.decode() for node in functions}
-    assert last["Get-LastTurn"].splitlines()[-2].strip() == "$null"
+    ending = [line.strip() for line in last["Get-LastTurn"].splitlines()[-3:]]
+    assert ending == ["if ($null -eq $last) { return $null }", "$last.Id", "}"]
 
 
 @pytest.mark.parametrize("command", ["Start-VM", "Resume-VM"])
@@ -383,6 +385,11 @@ def test_a_windows_without_its_sockets_says_so(
     monkeypatch.setattr(socket, "socket", refuses)
     with pytest.raises(NoChannel, match="not supported"):
         scene.driver.open_channel(vm, lambda: None)
+
+
+def test_the_page_names_the_service_that_the_host_must_know() -> None:
+    page = Path(__file__).parents[2] / "docs" / "windows.md"
+    assert rf"GuestCommunicationServices\{HV_SERVICE}" in page.read_text()
 
 
 class Dialled:

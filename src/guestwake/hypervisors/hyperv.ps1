@@ -72,19 +72,28 @@ function Get-Worker($system) {
     "$number/$began"
 }
 
+# Each log by itself: one that is missing says nothing of the other, and none tells an order among
+# them.
 function Get-LastTurn([guid] $id) {
-    try {
-        $events = Get-WinEvent -FilterHashtable @{ LogName = $Logs; Id = $Turns } -MaxEvents 500
-    } catch {
-        return $null
-    }
-    foreach ($entry in $events) {
-        if ($entry.ToXml().IndexOf("$id", [System.StringComparison]::OrdinalIgnoreCase) -ge 0) {
-            return $entry.Id
+    $last = $null
+    foreach ($log in $Logs) {
+        try {
+            $events = Get-WinEvent -FilterHashtable @{ LogName = $log; Id = $Turns } -MaxEvents 500
+        } catch {
+            continue
+        }
+        foreach ($entry in $events) {
+            if ($entry.ToXml().IndexOf("$id", [System.StringComparison]::OrdinalIgnoreCase) -ge 0) {
+                if (($null -eq $last) -or ($entry.TimeCreated -gt $last.TimeCreated)) {
+                    $last = $entry
+                }
+                break
+            }
         }
     }
     # Said, for a function that gives nothing at all gives what ConvertTo-Json of 5.1 writes as {}.
-    $null
+    if ($null -eq $last) { return $null }
+    $last.Id
 }
 
 function Get-Component([guid] $id, [string] $class) {
@@ -116,8 +125,8 @@ function Get-Look([guid] $id) {
 function Get-Traits([guid] $id) {
     $machine = Get-Machine $id
     @{
-        # What a start takes. With dynamic memory it grows from there as the host has it to give: the
-        # maximum is 1 TiB for who has set none.
+        # What a start takes. With dynamic memory it grows from there as the host has it to give:
+        # the maximum is 1 TiB for who has set none.
         memory = [long] ($machine.MemoryStartup / 1048576)
         devices = @(Get-VMAssignableDevice -VM $machine | ForEach-Object { "$($_.LocationPath)" })
         folder = "$($machine.ConfigurationLocation)"
@@ -141,8 +150,8 @@ function Invoke-Guest([guid] $id, [string] $method) {
     @{ returned = [long] $answer.ReturnValue }
 }
 
-# Start-VM and Resume-VM only warn where somebody else was quicker: whose start it is must not be told
-# wrong.
+# Start-VM and Resume-VM only warn where somebody else was quicker: whose start it is must not be
+# told wrong.
 function Assert-NoWarning($said) {
     if (@($said).Count -gt 0) { Stop-WithError 'InvalidState' "$(@($said)[0])" }
 }
