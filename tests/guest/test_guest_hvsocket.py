@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -86,10 +87,16 @@ class Failing(socket.socket):
 
 def test_one_that_fails_is_tried_again_after_a_pause() -> None:
     pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) > 4:  # the listener is gone, and this thread is done
+            threading.Event().wait()
+
     with Failing(socket.AF_INET) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
-        transport = HvSocket(lambda: None, listener, pauses.append)
+        transport = HvSocket(lambda: None, listener, pause)
         for _ in range(3):
             with host(listener):
                 taken(transport).close()
