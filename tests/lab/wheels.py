@@ -20,6 +20,7 @@ from lab.image import CACHE, PROJECT
 from lab.steps import StepFailed, Steps
 
 PYTHON = "3.11"  # of the lab's hosts
+NEEDED_BY_THOSE = ("cffi", "pycparser")
 PIPX_WANTS = ("pip", "setuptools", "wheel")
 THERE = ("libvirt-python",)
 
@@ -51,9 +52,10 @@ def fetched_wheels() -> Path:
 
 def needed() -> list[str]:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    asked = [each.partition(";")[0].strip() for each in project["dependencies"]]
-    mine = [each for each in asked if re.split(r"[<>=]", each)[0] not in (*THERE, "tzdata")]
-    return [*mine, *PIPX_WANTS]
+    here = [each for each in project["dependencies"] if "win32" not in each]
+    asked = [each.partition(";")[0].strip() for each in here]
+    mine = [each for each in asked if re.split(r"[<>=]", each)[0] not in THERE]
+    return [*mine, *NEEDED_BY_THOSE, *PIPX_WANTS]
 
 
 def fetch(folder: Path, versions: Path) -> None:

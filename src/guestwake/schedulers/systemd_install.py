@@ -303,12 +303,18 @@ class Installation:
     def _stop_all(self, told: Done) -> None:
         """The service first, or it would restore what is taken away now."""
         self._systemctl("stop", SERVICE, fails=False)
-        for uuid in sorted(self._scheduler.workspaces()):
-            self._scheduler.remove(uuid)
-            told.done.append(f"removed the timer of {uuid}")
+        told.done += [f"removed the timer of {uuid}" for uuid in self._without_timers()]
         self._systemctl("stop", f"{TEMPLATE}*.service", fails=False)
+        self._without_timers()  # a run that had just begun has written its own again
         if not self._is_of_user:
             self._systemctl("stop", *SOCKETS, fails=False)
+
+    def _without_timers(self) -> list[str]:
+        """Those that there were."""
+        there = sorted(self._scheduler.workspaces())
+        for uuid in there:
+            self._scheduler.remove(uuid)
+        return there
 
     def _disable_agent(self) -> None:
         if self._is_of_user:
