@@ -38,6 +38,7 @@ class Day(World):
         self._open: Journal | None = None
         self._open_of: list[int | None] = []
         super().__init__(folder, datetime.fromisoformat(start).replace(tzinfo=self.zone))
+        self._journal_files = [f"{self.office.journal_path}{suffix}" for suffix in ("", "-wal")]
 
     killed = Killed()  # for who raises it at a point
 
@@ -155,10 +156,9 @@ class Day(World):
     def journal(self) -> Journal:
         """To read, and not to be closed: it stays open, as the resident service's does, while the
         same files are there."""
-        path = self.office.journal_path
-        files = [_file(path), _file(path.with_name(f"{path.name}-wal"))]
+        files = [_file(path) for path in self._journal_files]
         if self._open is None or None in files or files != self._open_of:
-            self._open, self._open_of = Journal(path, readonly=True), files
+            self._open, self._open_of = Journal(self.office.journal_path, readonly=True), files
         return self._open
 
     def uuid(self, name: str) -> str:
@@ -420,7 +420,7 @@ class At:
         path.write_bytes(b"no journal " * 2000)
 
 
-def _file(path: Path) -> int | None:
+def _file(path: str) -> int | None:
     try:
         return os.stat(path).st_ino
     except FileNotFoundError:

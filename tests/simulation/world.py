@@ -77,19 +77,28 @@ class Clock:
 
 
 class KnownWorkspaces(Workspaces):
-    """Nobody else writes their files, so that the world knows which there are without a look."""
+    """Nobody else writes their files, so that the world knows which there are without a look, and
+    what is in them as it was read last."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world.paths.state / "workspaces")
-        self._there = world.there
+        self._pretend = world
 
     def write(self, workspace: Workspace) -> None:
+        self._pretend.workspaces = None
         super().write(workspace)
-        self._there.add(workspace.uuid)
+        self._pretend.there.add(workspace.uuid)
 
     def forget(self, workspace: Workspace) -> None:
+        self._pretend.workspaces = None
         super().forget(workspace)
-        self._there.discard(workspace.uuid)
+        self._pretend.there.discard(workspace.uuid)
+
+    def _read_all(self) -> tuple[list[Workspace], list[WorkspaceError]]:
+        if self._pretend.workspaces is None:
+            self._pretend.workspaces = super()._read_all()
+        known, damaged = self._pretend.workspaces
+        return list(known), list(damaged)
 
 
 class Program(Application):
@@ -325,6 +334,7 @@ class World:
         self.reached = Reached()
         self.ended: set[tuple[str, Why]] = set()  # what runs came to, by the workspace's UUID
         self.there: set[str] = set()  # the UUIDs of workspaces that there are files of
+        self.workspaces: tuple[list[Workspace], list[WorkspaceError]] | None = None  # as in files
         self.looked_after = 0.0  # seconds, the sum over all VMs of how long each was a workspace
         self.journal_fault: str | None = None  # "read-only", "full", "locked"
         self.restarts_after: float | None = 5.0  # a process that failed; None: nobody does
@@ -602,8 +612,11 @@ class World:
         workspace = self.office.workspaces.find(name)
         schedule = self.office.settings(workspace, self.office.resolved(workspace).limits).schedule
         now = self.now().wall + timedelta(seconds=1000 * _TICK)
-        coming = openings(schedule, now, now + timedelta(days=9))
-        return next((self.real_of(each.opens) for each in coming if each.opens > now), _NEVER)
+        for days in (1, 9):  # it is mostly within the next day
+            coming = openings(schedule, now, now + timedelta(days=days))
+            if found := next((each for each in coming if each.opens > now), None):
+                return self.real_of(found.opens)
+        return _NEVER
 
 
 class _FreeClock:
