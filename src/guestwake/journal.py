@@ -171,7 +171,7 @@ class Journal(ApplicationRows):
     def save(self, workspace: str, run: WakeRun, *, memory: int) -> None:
         from guestwake.record import dump_run
 
-        self._do(
+        self._do_unread(
             "INSERT INTO run VALUES (?, ?, ?) ON CONFLICT (workspace) DO UPDATE"
             " SET run = excluded.run, memory = excluded.memory WHERE run <> excluded.run",
             workspace,
@@ -468,7 +468,7 @@ class Journal(ApplicationRows):
     # events
 
     def tell(self, workspace: str, token: str, why: Why, at: datetime, detail: str = "") -> None:
-        self._do(
+        self._do_unread(
             "INSERT INTO event (at, workspace, token, why, detail) VALUES (?, ?, ?, ?, ?)",
             at.isoformat(),
             workspace,
@@ -498,7 +498,7 @@ class Journal(ApplicationRows):
 
     def stand(self, workspace: str, why: Why, since: datetime, detail: str) -> None:
         """A standing event: stays until what it tells of has ended."""
-        self._do(
+        self._do_unread(
             "INSERT INTO standing VALUES (?, ?, ?, ?) ON CONFLICT (workspace) DO UPDATE"
             " SET why = excluded.why, detail = excluded.detail"
             " WHERE why <> excluded.why OR detail <> excluded.detail",
@@ -509,7 +509,7 @@ class Journal(ApplicationRows):
         )
 
     def unstand(self, workspace: str) -> None:
-        self._do("DELETE FROM standing WHERE workspace = ?", workspace)
+        self._do_unread("DELETE FROM standing WHERE workspace = ?", workspace)
 
     def standing(self, workspace: str) -> EventRow | None:
         row = self._one(

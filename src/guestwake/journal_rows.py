@@ -22,6 +22,7 @@ class Rows:
         self.path = path
         self.damage: JournalDamaged | None = None
         self._turned = 0  # how often what was read may have become untrue without a write
+        self._unread = 0  # rows changed here that whoever asks for an edition does not read
         with translated(path):
             self._db = connect_blank(path) if blank else connect(path, readonly=readonly)
 
@@ -42,10 +43,10 @@ class Rows:
             raise
 
     def edition(self) -> tuple[int, int, int]:
-        """While it is the same nobody has written anything, here or by another connection: what
-        was read need not be read again."""
+        """While it is the same nobody has written anything, here or by another connection, but
+        events and the record of a run here: what else was read need not be read again."""
         row = self._one("PRAGMA data_version")
-        return row[0] if row else 0, self._db.total_changes, self._turned
+        return row[0] if row else 0, self._db.total_changes - self._unread, self._turned
 
     # for those who inherit
 
@@ -87,6 +88,10 @@ class Rows:
             return self._db.execute(statement, values).rowcount
         except Exception as err:
             self._raise(err)
+
+    def _do_unread(self, statement: str, *values: object) -> None:
+        """Who asks for an edition reads none of it."""
+        self._unread += self._do(statement, *values)
 
     def _one(self, statement: str, *values: object) -> tuple[Any, ...] | None:
         try:

@@ -340,6 +340,21 @@ def test_an_edition_is_another_one_whoever_has_written(journal: Journal, path: P
     assert is_another_one()
 
 
+def test_an_edition_is_the_same_where_only_the_record_and_events_were_written(
+    journal: Journal, path: Path
+) -> None:
+    edition = journal.edition()
+    with journal.turn():
+        journal.save("vm", RUN, memory=512)
+        journal.tell("vm", RUN.token, Why.HOLDS, OPENS)
+        journal.stand("vm", Why.NOT_PUT_BACK_REFUSED, OPENS, "no space")
+        journal.unstand("vm")
+    assert journal.edition() == edition
+    with closing(Journal(path)) as other:
+        other.save("another", RUN, memory=512)
+    assert journal.edition() != edition
+
+
 def test_an_edition_is_the_same_where_nothing_was_written(journal: Journal, path: Path) -> None:
     journal.save("vm", RUN, memory=512)
     edition = journal.edition()

@@ -177,11 +177,12 @@ def _parked_as_found(run: WakeRun, facts: Facts, why: Why, now: Now) -> Step:
 def _after_restart(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step | None:
     """A restart is verified by a new boot id in a fresh report; boot times are no evidence. Its
     silence meanwhile counts as busy, as one restart may be several boots."""
-    held = replace(run, phase=Phase.HOLDING)
     if run.boot_id_before and facts.guest and facts.guest.boot_id != run.boot_id_before:
-        return wait(replace(held, boot_id_before=None), Why.RESTARTED, now, LOOK_SOON)
+        restarted = replace(run, phase=Phase.HOLDING, boot_id_before=None)
+        return wait(restarted, Why.RESTARTED, now, LOOK_SOON)
     if run.phase is not Phase.RESTARTING:
         return None
+    held = replace(run, phase=Phase.HOLDING)
     overdue = -run.since.left(now) > limits.task_timeout
     as_before = facts.guest is not None and facts.guest.boot_id == run.boot_id_before
     if facts.trouble is not None or (overdue and as_before):

@@ -173,7 +173,7 @@ def _waiting(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     reason = _guarded(run, facts, limits, now) or _not_admitted(run, facts, limits, now)
     if reason:
         pause = QUEUE_LOOK if reason in _WAITS.values() else LOOK_AGAIN
-        return wait(replace(run, asked=None), reason, now, pause)
+        return wait(replace(run, asked=None) if run.asked else run, reason, now, pause)
     return _wake(run, facts, now)
 
 
