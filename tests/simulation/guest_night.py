@@ -341,12 +341,12 @@ class GuestNight(RandomDay):
             for what in (*Verb, *CALLS):
                 self.day.machine.lift(what, self.day.vm(name).vm)
         self.day.run_for(4 * 3600)
+        for name, seen in self.seen.items():
+            self.day.set(name, **seen.settings | {"guest_update_duration": MINUTES_LATER})
 
     def next_night(self) -> None:
         """The window of the next date, a shorter one; the guests report, and nothing is wanted or
         done."""
-        for name, seen in self.seen.items():
-            self.day.set(name, **seen.settings | {"guest_update_duration": MINUTES_LATER})
         self.day.run_for(self.day.real_of(self.midnight) - self.day.real)
         at_rest = [name for name in self.seen if self.day.power(name) is not Power.RUNNING]
         self.say("the next night")
