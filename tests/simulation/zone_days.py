@@ -12,10 +12,12 @@ from __future__ import annotations
 import os
 import random
 import time as clocks
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
-from itertools import pairwise
+from functools import lru_cache
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -48,23 +50,24 @@ CHANGES = [
 ]
 TIMES = ["00:00", "00:00", "00:30", "01:30", "02:00", "02:30", "03:00", "12:00", "23:30"]
 ELSEWHERE = ["UTC", "Asia/Tokyo", "Pacific/Apia", "America/Los_Angeles", "Pacific/Kiritimati"]
+QUIET_DAYS = 9  # that follow, at a time
 DAYS = 4  # from the noon of the day before the one before the change
 _MINUTE = timedelta(minutes=1)
 
 
+@lru_cache(maxsize=4)
 def windows(zone: str, at: time, length: int, first: datetime, days: int) -> dict[date, Any]:
     """The window of each local date that begins after `first`, for some days: [opens, ends). By
     looking at the clock each minute."""
-    shows = [
-        (instant, instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None))
-        for instant in (first + _MINUTE * each for each in range(-2880, 1440 * (days + 2)))
-    ]
-    dates = sorted({reading.date() for _, reading in shows})
+    instants = [first + _MINUTE * each for each in range(-2880, 1440 * (days + 2))]
+    there = ZoneInfo(zone)
+    shows = [instant.astimezone(there).replace(tzinfo=None) for instant in instants]
+    latest = list(accumulate(shows, max))  # that it has shown by then: it may be put back
     opens = {
-        each: next((when for when, reading in shows if reading >= datetime.combine(each, at)), None)
-        for each in dates[1:]
+        each: bisect_left(latest, datetime.combine(each, at))
+        for each in sorted({reading.date() for reading in shows})[1:]
     }
-    known = [(each, when) for each, when in opens.items() if when is not None]
+    known = [(each, instants[when]) for each, when in opens.items() if when < len(instants)]
     span = _MINUTE * length
     return {
         each: (when, following if length == 1440 else min(when + span, following))
@@ -76,6 +79,7 @@ def windows(zone: str, at: time, length: int, first: datetime, days: int) -> dic
 class ZoneDays(RandomDay):
     kind = "zones"
     eventful = DAYS * DAY
+    nights = 3  # each of them QUIET_DAYS
 
     @classmethod
     def world(cls, folder: Path, seed: int) -> Day:
@@ -233,21 +237,21 @@ class ZoneDays(RandomDay):
         """Nobody disturbs the dates that follow: each has one."""
         if self.happened["clock steps"]:  # a date may be had already
             return
-        name = next(iter(self.priors))
-        zone = self.settings[name].get("time_zone", os.environ["TZ"])
-        self.settings[name]["catch_up"] = "never"
-        self._set(name, guest_update_duration=10, guest_update_time="05:00")
-        self.say("two more days", name)
+        for name in self.priors:
+            if self.settings[name]["guest_update_duration"] != 10:
+                self.settings[name]["catch_up"] = "never"
+                self._set(name, guest_update_duration=10, guest_update_time="05:00")
+        self.say(f"{QUIET_DAYS} more days")
         begins = self.day.now().wall
-        rests = self.day.power(name)
-        self.day.run_for(2 * DAY)
-        if self.day.record(name) is not None:  # a third window has just opened
+        at_rest = [name for name in self.priors if self.day.power(name) is not Power.RUNNING]
+        self.day.run_for(QUIET_DAYS * DAY)
+        if any(self.day.record(name) for name in self.priors):  # another window has just opened
             self.day.run_for(1800)
-        had = {each for row in self.day.history(name) for each in row.dates}
-        wanted = windows(zone, time(5), 10, begins, 2)
-        if rests is Power.RUNNING:
-            return
-        over = begins + timedelta(seconds=1.9 * DAY)
-        missing = {each for each, it in wanted.items() if it[1] < over} - had
-        assert not missing, f"I3: {name} had no window on {missing}"
+        over = begins + timedelta(seconds=(QUIET_DAYS - 0.1) * DAY)
+        for name in at_rest:
+            zone = self.settings[name].get("time_zone", os.environ["TZ"])
+            wanted = windows(zone, time(5), 10, begins, QUIET_DAYS)
+            had = {each for row in self.day.history(name) for each in row.dates}
+            missing = {each for each, it in wanted.items() if it[1] < over} - had
+            assert not missing, f"I3: {name} had no window on {missing}"
         self.check_quiet()
