@@ -19,6 +19,9 @@ class Reached:
     whys: Counter[Why] = field(default_factory=Counter)
     events: Counter[int] = field(default_factory=Counter)  # by id
 
+    def __bool__(self) -> bool:
+        return bool(self.whys or self.events)
+
     def ended(self, why: Why) -> None:
         self.whys[why] += 1
 

@@ -198,11 +198,13 @@ class WatchedJournal(Journal):
             self._db.execute(f"PRAGMA query_only = {read_only:d}")
             self._read_only = read_only
         room = self._no_room() if self._world.journal_fault == "full" else nullcontext()
-        with room, super().turn():
+        if self._reached:
             self._reached = Reached()
+        with room, super().turn():
             yield
             self._world.point("before commit")
-        self._world.reached.add(self._reached)
+        if self._reached:
+            self._world.reached.add(self._reached)
         self._world.point("after commit")
 
     @property

@@ -362,6 +362,8 @@ class MemoryMachine:
         return self._lies.get(vm.uuid)
 
     def check(self, what: str, vm: Vm | None = None) -> None:
+        if not self._faults:
+            return
         for key in ((what, _uuid(vm)), (what, None), ("everything", None)):
             fault = self._faults.get(key)
             if fault is None:

@@ -290,7 +290,7 @@ def _hold(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
         pause = min(pause, VIEWER_COUNTS_AFTER - awake + timedelta(milliseconds=1))
     why = _why_it_holds(run, facts, limits, awake)
     step = wait(replace(run, nudged=True) if nudge else run, why, now, pause)
-    return replace(step, tell=not run.told, nudge=nudge)
+    return step if run.told and not nudge else replace(step, tell=not run.told, nudge=nudge)
 
 
 def _is_time_to_nudge(run: WakeRun, facts: Facts, limits: Limits, awake: timedelta) -> bool:
