@@ -23,6 +23,7 @@ from guestwake_wire.messages import ClientState, Report, Strength
 HOSTILE, HONEST = "mallory", "alpha"
 OPENS = 600.0  # the window, in seconds of the day
 MINUTES = 90
+MINUTES_LATER = 5  # after the night that follows
 EXTENSION, USE_LIMIT = 30, 120  # minutes
 TASK_TIMEOUT = 120
 SETTLES = 600.0  # after the last use
@@ -46,10 +47,12 @@ class LyingService(MemoryService):
 class HostileNight(RandomDay):
     kind = "hostile"
     eventful = OPENS + 60 * (MINUTES + USE_LIMIT)
+    nights = 27
 
     def stage(self) -> None:
         rng, day = self.rng, self.day
         self.restarts: list[float] = []
+        self.later_nights = 0
         self.power = {
             name: rng.choice([Power.SAVED, Power.OFF, Power.PAUSED]) for name in (HONEST, HOSTILE)
         }
@@ -225,11 +228,17 @@ class HostileNight(RandomDay):
 
     def next_night(self) -> None:
         """It goes on being hostile, and the honest one has its window all the same."""
-        self.day.run_for(self.day.real_of(self.midnight) + OPENS + 60 * MINUTES - self.day.real)
-        self.day.run_for(TASK_TIMEOUT)
+        day, self.later_nights = self.day, self.later_nights + 1
+        day.run_for(day.real_of(self.midnight) - day.real)
+        if self.later_nights == 2:
+            for name in self.power:
+                day.set(name, **self.settings | {"guest_update_duration": MINUTES_LATER})
+        minutes = MINUTES if self.later_nights == 1 else MINUTES_LATER
+        day.run_for(OPENS + 60 * minutes + TASK_TIMEOUT)
         date = self.midnight.date()
-        had = [row for row in self.day.history(HONEST) if date in row.dates and row.woke]
-        assert had, "I9: the honest one had no second window"
+        had = [row for row in day.history(HONEST) if date in row.dates and row.woke]
+        assert had, f"I9: the honest one had no window on {date}"
+        assert day.power(HONEST) is self.power[HONEST], f"I9: {HONEST} is {day.power(HONEST)}"
 
 
 def _framed(message: dict[str, Any]) -> bytes:
