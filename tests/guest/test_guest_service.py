@@ -414,19 +414,23 @@ def test_a_port_that_may_not_be_opened_ends_the_service(
     guest.write(PORT)
     with pytest.raises(TransportDenied):
         transport.look()
+    as_it_came = VirtioSerial(guest.system)  # while this process began
+    with pytest.raises(TransportDenied):
+        as_it_came.look()
     assert Service(LinuxGuest(guest.system), LinuxWaits(), (transport,)).turn() is Ended.DENIED
 
 
 def test_a_port_that_it_may_never_open_is_let_be(
     guest: Guest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was there at the start: another start would change nothing."""
+    """It was there long before the start: another start would change nothing."""
 
     def denied(path: str) -> Port:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("guestwake_guest.transports.virtio_serial.Port", denied)
     guest.write(PORT)
+    os.utime(guest.path(PORT), (0, 0))
     assert (
         Service(LinuxGuest(guest.system), LinuxWaits(), (VirtioSerial(guest.system),)).turn()
         is None

@@ -15,6 +15,9 @@ from guestwake_guest.transports.api import StreamClosed, TransportDenied
 PORT = "/dev/virtio-ports/org.guestwake.update.0"
 
 
+SETTLED = 30  # seconds
+
+
 class Port:
     def __init__(self, path: str) -> None:
         """Raises OSError."""
@@ -53,7 +56,9 @@ class VirtioSerial:
     def __init__(self, system: System) -> None:
         self._path = system.path(PORT)
         self._is_open = False
-        self._was_there = os.path.exists(self._path)
+        # What systemd lets this process open it settled before the process began, which on a slow
+        # machine is a while ago: a port that came just now may have come in between.
+        self._was_there = (system.age(PORT) or 0) > SETTLED
 
     def look(self) -> Port | None:
         """Raises TransportDenied."""
