@@ -52,12 +52,25 @@ def test_a_hotfix_and_a_new_name(view: WindowsView) -> None:
     updates = r"HKLM\SOFTWARE\Microsoft\Updates"
     reg("add", updates, "/v", "UpdateExeVolatile", "/t", "REG_DWORD", "/d", "1", "/f", "/reg:64")
     names = r"SYSTEM\CurrentControlSet\Control\ComputerName"
-    for which, name in (("ActiveComputerName", "OLD"), ("ComputerName", "NEW")):
-        reg("add", rf"HKLM\{names}\{which}", "/v", "ComputerName", "/d", name, "/f")
-    assert {"update-exe", "computer-name"} <= sources(view)
+    registry = WindowsRegistry()
+    both = {
+        key: registry.value(key, "ComputerName")
+        for key in (rf"{names}\ActiveComputerName", rf"{names}\ComputerName")
+    }
+
+    def named(*each: str | None) -> None:
+        for key, name in zip(both, each, strict=True):
+            reg("add", rf"HKLM\{key}", "/v", "ComputerName", "/d", name or "", "/f")
+
+    try:
+        named("OLD", "NEW")
+        assert {"update-exe", "computer-name"} <= sources(view)
+        named("OLD", "OLD")
+        assert "computer-name" not in sources(view)
+    finally:  # others ask for its name
+        named(*both.values())
     reg("add", updates, "/v", "UpdateExeVolatile", "/t", "REG_DWORD", "/d", "0", "/f", "/reg:64")
-    reg("add", rf"HKLM\{names}\ComputerName", "/v", "ComputerName", "/d", "OLD", "/f")
-    assert {"update-exe", "computer-name"}.isdisjoint(sources(view))
+    assert "update-exe" not in sources(view)
 
 
 def test_a_file_that_goes_at_the_next_start_is_a_weak_sign(view: WindowsView) -> None:
