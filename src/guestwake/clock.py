@@ -10,6 +10,7 @@ import os
 import select
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -49,6 +50,7 @@ class SystemClock:
         # A descriptor and not a threading.Event: a signal handler may run while this very
         # thread holds an Event's lock.
         self._waits_on, self._hurried = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        weakref.finalize(self, _closed, self._waits_on, self._hurried)
         self._boot_id = _BOOT_ID.read_text().strip()
 
     def now(self) -> Now:
@@ -85,3 +87,9 @@ class SystemClock:
             yield
         finally:
             signal.set_wakeup_fd(before)
+
+
+def _closed(*ends: int) -> None:
+    for end in ends:
+        with suppress(OSError):
+            os.close(end)

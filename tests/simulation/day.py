@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -153,13 +154,24 @@ class Day(World):
         deeds = self.machine.deeds
         return [deed.what for deed in deeds if deed.vm == name and deed.who == "driver"]
 
+    def __exit__(
+        self, kind: type[BaseException] | None, err: object, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, err, trace)
+        self._close_journal()
+
     def journal(self) -> Journal:
         """To read, and not to be closed: it stays open, as the resident service's does, while the
         same files are there."""
         files = [_file(path) for path in self._journal_files]
         if self._open is None or None in files or files != self._open_of:
+            self._close_journal()
             self._open, self._open_of = Journal(self.office.journal_path, readonly=True), files
         return self._open
+
+    def _close_journal(self) -> None:
+        if self._open is not None:
+            self._open.close()
 
     def uuid(self, name: str) -> str:
         return self._uuids[name]

@@ -9,7 +9,6 @@ it counts: one that was restored does not know that its old connection is gone.
 from __future__ import annotations
 
 import logging
-import select
 import socket
 import ssl
 import threading
@@ -20,7 +19,7 @@ from typing import Final
 
 from guestwake.channels.api import ChannelClosed
 from guestwake.channels.pairing import SECRET_BYTES, Pairing
-from guestwake.channels.watching import ThreadWatch, cut
+from guestwake.channels.watching import ThreadWatch, cut, readable
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +103,7 @@ class TcpChannel:
 
     def _accept(self) -> None:
         with self._listener, self._woken, self._wakes:
-            while self._woken not in select.select([self._listener, self._woken], [], [])[0]:
+            while self._woken not in readable(self._listener, self._woken):
                 with suppress(OSError):
                     self._let_knock(self._listener.accept()[0])
 

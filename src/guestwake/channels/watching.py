@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import select
+import selectors
 import socket
 import threading
 from collections.abc import Callable
@@ -34,10 +34,20 @@ class ThreadWatch:
             if self._is_over:
                 return
             with suppress(OSError, ValueError):  # it was closed just now
-                select.select([self._socket], [], [])
+                readable(self._socket)
             if self._is_over:
                 return
             self._on_ready()
+
+
+def readable(*ends: socket.socket) -> list[socket.socket]:
+    """Those of them that can be read, once there is one. However many files the process has open,
+    where `select` would know a thousand. Raises OSError, ValueError."""
+    with selectors.DefaultSelector() as selector:
+        for end in ends:
+            selector.register(end, selectors.EVENT_READ)
+        ready = {key.fileobj for key, _ in selector.select()}
+        return [end for end in ends if end in ready]
 
 
 def cut(connected: socket.socket) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import select
+import selectors
 import socket
 import ssl
 import threading
@@ -65,7 +65,12 @@ class SocketStream:
             if self._is_over:
                 return
             with suppress(OSError, ValueError):  # it was closed just now
-                select.select([self._socket], [], [])
+                self._until_readable()
             if self._is_over:
                 return
             self._hurry()
+
+    def _until_readable(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            selector.select()
