@@ -34,7 +34,7 @@ wheel:  ## the host's program for pip and pipx, into dist/
 	@tools/bootstrap
 	@$(PYTHON) tools/wheel
 
-test:  ## one real pass of every story, with real guests (about ten minutes)
+test:  ## one real pass of every story, with real guests (half an hour on two cores)
 	@$(PREPARE_TESTS)
 	@echo "test: the log is $(CURDIR)/.cache/test.log"
 	@$(LAB) -m pytest -rfEs -m "not full" 2>&1 | tee .cache/test.log
