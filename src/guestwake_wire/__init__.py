@@ -1,4 +1,4 @@
-"""What host and guest share: the protocol of docs/protocol.md, and nothing else.
+"""What host and guest share: the protocol of docs/protocol.md, and what both do alike for it.
 
 Standard library only, Python >= 3.9, light to import: the guest's service lives on 15 MB.
 """

@@ -419,7 +419,7 @@ def test_the_guest_is_reached_by_its_own_identifier(
     monkeypatch.setattr(socket, "AF_HYPERV", 34, raising=False)
     monkeypatch.setattr(socket, "HV_PROTOCOL_RAW", 1, raising=False)
     monkeypatch.setattr(socket, "socket", dialled)
-    monkeypatch.setattr(hyperv, "ThreadWatch", Watched)
+    monkeypatch.setattr("guestwake.channels.socket.ThreadWatch", Watched)
     channel = scene.driver.open_channel(vm, lambda: None)
     assert dialled.reached == (vm.uuid, "00006777-facb-11e6-bd58-64006a7986d3")
     dialled.guest.sendall(b"hello")

@@ -18,8 +18,9 @@ from guestwake_guest.linux_waits import LinuxWaits
 from guestwake_guest.replaced import Replaced
 from guestwake_guest.service import Ended, Service
 from guestwake_guest.transports.api import TransportDenied
+from guestwake_guest.transports.connection import Connection
 from guestwake_guest.transports.virtio_serial import PORT, Port, VirtioSerial
-from guestwake_guest.transports.vsock import Connection, Vsock, is_the_host
+from guestwake_guest.transports.vsock import Vsock, is_the_host
 from guestwake_wire.framing import FRAME_BYTES_MAX, Framer
 from guestwake_wire.messages import (
     Client,

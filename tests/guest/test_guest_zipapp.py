@@ -106,7 +106,7 @@ from guestwake_guest.linux_guest import LinuxGuest
 from guestwake_guest.linux_waits import LinuxWaits
 from guestwake_guest.service import Service
 from guestwake_guest.system import System
-from guestwake_guest.transports.vsock import Connection
+from guestwake_guest.transports.connection import Connection
 from guestwake_guest.esd_signal import fifo
 from guestwake_wire.messages import Hello, Nudge, Window, encode
 

@@ -60,7 +60,7 @@ SETTINGS = ("guestwake.settings",)
 BACK_ENDS = tuple(
     f"guestwake.{name}" for name in ("hypervisors", "schedulers", "hosts", "channels")
 )
-CHANNELS = tuple(f"guestwake.channels.{name}" for name in ("api", "socket", "watching"))
+CHANNELS = tuple(f"guestwake.channels.{name}" for name in ("api", "socket"))
 BUILDER = (
     "guestwake.application",
     "guestwake.applications",

@@ -6,9 +6,11 @@ It never waits. Who watches the socket is given, because a process has one loop 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Protocol
 
 from guestwake.channels.api import ChannelClosed
+from guestwake_wire.watching import ThreadWatch
 
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)  # Windows has no such signal
 
@@ -64,3 +66,10 @@ class SocketChannel:
     def _lost(self, why: str) -> ChannelClosed:
         self.close()
         return ChannelClosed(why)
+
+
+def watched_by_a_thread(connected: socket.socket, on_ready: Callable[[], None]) -> SocketChannel:
+    """For who has no loop of its own that could wait for the socket."""
+    watch = ThreadWatch(connected, on_ready)
+    watch.arm()
+    return SocketChannel(connected, watch)

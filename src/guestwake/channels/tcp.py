@@ -19,7 +19,7 @@ from typing import Final
 
 from guestwake.channels.api import ChannelClosed
 from guestwake.channels.pairing import SECRET_BYTES, Pairing
-from guestwake.channels.watching import ThreadWatch, cut, readable
+from guestwake_wire.watching import ThreadWatch, cut, readable
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from guestwake.channels.api import HV_SERVICE, Channel
-from guestwake.channels.socket import SocketChannel
-from guestwake.channels.watching import ThreadWatch
+from guestwake.channels.socket import watched_by_a_thread
 from guestwake.hypervisors.api import (
     AgentSilent,
     HypervisorError,
@@ -172,9 +171,7 @@ class HyperV:
         except OSError as err:
             connected.close()
             raise VmBusy(f"nobody answers on the hvsocket of '{vm.name}' (yet): {err}") from err
-        watch = ThreadWatch(connected, on_ready)
-        watch.arm()
-        return SocketChannel(connected, watch)
+        return watched_by_a_thread(connected, on_ready)
 
     def close(self) -> None:
         self._shell.close()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from guestwake_guest.system import System
-from guestwake_guest.transports.api import StreamClosed
+from guestwake_guest.transports.connection import Connection
 
 PORT = 0x6777  # "gw"; guestwake.channels.api has the same
 _HOST = 2  # VMADDR_CID_HOST
@@ -24,40 +24,6 @@ _DEVICE = "/dev/vsock"
 
 def is_the_host(peer: Any) -> bool:
     return isinstance(peer, tuple) and peer[0] == _HOST and 0 <= peer[1] < _PRIVILEGED
-
-
-class Connection:
-    def __init__(self, connection: socket.socket) -> None:
-        connection.settimeout(0)
-        self._socket = connection
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def connected(self) -> bool:
-        return True
-
-    def receive(self, bytes_max: int) -> bytes:
-        try:
-            data = self._socket.recv(bytes_max)
-        except BlockingIOError:
-            return b""
-        except OSError as error:
-            raise StreamClosed(error.strerror) from error
-        if not data:
-            raise StreamClosed("the host has closed it")
-        return data
-
-    def send(self, data: bytes) -> int:
-        try:
-            return self._socket.send(data, socket.MSG_NOSIGNAL)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise StreamClosed(error.strerror) from error
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 def listening(system: System) -> socket.socket | None:

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any, Callable, Optional
 
-from guestwake_guest.windows.streams import SocketStream
+from guestwake_guest.windows.streams import Latest, SocketStream
 
 # As Linux guests have vsock's port 0x6777 there ("gw").
 SERVICE = "00006777-facb-11e6-bd58-64006a7986d3"
@@ -46,17 +46,13 @@ class HvSocket:
         listener: Optional[socket.socket] = None,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._hurry, self._pause = hurry, pause
+        self._latest, self._pause = Latest(hurry), pause
         self._listener = listener or listening()
-        self._lock = threading.Lock()
-        self._new: Optional[SocketStream] = None
         if self._listener is not None:
             threading.Thread(target=self._accept, daemon=True).start()
 
     def look(self) -> Optional[SocketStream]:
-        with self._lock:
-            new, self._new = self._new, None
-            return new
+        return self._latest.take()
 
     def waits_on(self) -> Optional[int]:
         return None
@@ -72,9 +68,4 @@ class HvSocket:
             except OSError:  # it may fail on and on
                 self._pause(_PAUSE)
                 continue
-            stream = SocketStream(connection, self._hurry)
-            with self._lock:
-                before, self._new = self._new, stream
-            if before is not None:
-                before.close()
-            self._hurry()
+            self._latest.put(connection)

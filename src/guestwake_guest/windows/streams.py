@@ -2,75 +2,53 @@
 
 from __future__ import annotations
 
-import selectors
 import socket
 import ssl
 import threading
-from contextlib import suppress
-from typing import Callable
+from typing import Callable, Optional
 
-from guestwake_guest.transports.api import StreamClosed
-
-_NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
+from guestwake_guest.transports.connection import Connection
+from guestwake_wire.watching import ThreadWatch
 
 
-class SocketStream:
-    """A Stream over a connected socket, which it takes over, with TLS or without. `hurry` is called
-    from a thread when there is something to receive."""
+class SocketStream(Connection):
+    """Over a socket with TLS or without. `hurry` is called from a thread when there is something to
+    receive."""
+
+    not_now = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 
     def __init__(self, connected: socket.socket, hurry: Callable[[], None]) -> None:
-        connected.settimeout(0)
-        self._socket, self._hurry = connected, hurry
-        self._wanted = threading.Event()
-        self._is_over = False
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def connected(self) -> bool:
-        return True
+        super().__init__(connected)
+        self._watch = ThreadWatch(connected, hurry)
 
     def receive(self, bytes_max: int) -> bytes:
-        try:
-            data = self._socket.recv(bytes_max)
-        except _NOT_NOW:
-            self._wanted.set()
-            return b""
-        except OSError as error:
-            raise StreamClosed(str(error)) from error
+        data = super().receive(bytes_max)
         if not data:
-            raise StreamClosed("the host has closed it")
+            self._watch.arm()
         return data
 
-    def send(self, data: bytes) -> int:
-        try:
-            return self._socket.send(data)
-        except _NOT_NOW:
-            return 0
-        except OSError as error:
-            raise StreamClosed(str(error)) from error
-
     def close(self) -> None:
-        self._is_over = True
-        with suppress(OSError):
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-        self._wanted.set()
-        self._socket.close()
+        self._watch.end()
+        super().close()
 
-    def _watch(self) -> None:
-        while True:
-            self._wanted.wait()
-            self._wanted.clear()
-            if self._is_over:
-                return
-            with suppress(OSError, ValueError):  # it was closed just now
-                self._until_readable()
-            if self._is_over:
-                return
-            self._hurry()
 
-    def _until_readable(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._socket, selectors.EVENT_READ)
-            selector.select()
+class Latest:
+    """What a thread has connected, for the service to take. The latest counts."""
+
+    def __init__(self, hurry: Callable[[], None]) -> None:
+        self.hurry = hurry
+        self._lock = threading.Lock()
+        self._new: Optional[SocketStream] = None
+
+    def put(self, connected: socket.socket) -> None:
+        stream = SocketStream(connected, self.hurry)
+        with self._lock:
+            before, self._new = self._new, stream
+        if before is not None:
+            before.close()
+        self.hurry()
+
+    def take(self) -> Optional[SocketStream]:
+        with self._lock:
+            new, self._new = self._new, None
+            return new

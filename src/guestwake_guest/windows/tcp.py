@@ -17,7 +17,7 @@ from typing import Callable, Optional
 
 from guestwake_guest.journal import warn
 from guestwake_guest.windows.pairing import Token
-from guestwake_guest.windows.streams import SocketStream
+from guestwake_guest.windows.streams import Latest, SocketStream
 
 TRY_AGAIN = 10.0  # seconds
 PATIENCE = 10.0
@@ -39,18 +39,14 @@ class Tcp:
         *,
         try_again: float = TRY_AGAIN,
     ) -> None:
-        self._paired, self._hurry, self._try_again = paired, hurry, try_again
-        self._lock = threading.Lock()
-        self._new: Optional[SocketStream] = None
+        self._paired, self._latest, self._try_again = paired, Latest(hurry), try_again
         self._wanted = threading.Event()
         self._wanted.set()
         self._warned = ""
         threading.Thread(target=self._keep_trying, daemon=True).start()
 
     def look(self) -> Optional[SocketStream]:
-        with self._lock:
-            new, self._new = self._new, None
-            return new
+        return self._latest.take()
 
     def waits_on(self) -> Optional[int]:
         return None
@@ -62,19 +58,17 @@ class Tcp:
         pause = threading.Event()
         while True:
             self._wanted.wait()
-            stream = self._tried()
-            if stream is None:
+            connected = self._tried()
+            if connected is None:
                 pause.wait(self._try_again)
                 continue
             self._wanted.clear()
-            with self._lock:
-                self._new = stream
-            self._hurry()
+            self._latest.put(connected)
 
-    def _tried(self) -> Optional[SocketStream]:
+    def _tried(self) -> Optional[ssl.SSLSocket]:
         try:
             token = self._paired()
-            return SocketStream(connect(token), self._hurry) if token else None
+            return connect(token) if token else None
         except Refused as error:
             if str(error) != self._warned:
                 self._warned = str(error)

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 
 class ThreadWatch:
-    """A Watch (`socket.py`). `on_ready` runs in its thread, once for each `arm`."""
+    """`on_ready` runs in its thread, once for each `arm`: the socket can be read, or has closed."""
 
     def __init__(self, connected: socket.socket, on_ready: Callable[[], None]) -> None:
         self._socket, self._on_ready = connected, on_ready
@@ -22,7 +22,8 @@ class ThreadWatch:
         self._wanted.set()
 
     def end(self) -> None:
-        """The socket is cut off, for whoever is at its other end, too; its closing is not ours."""
+        """No word after this. The socket is cut off, for whoever is at its other end, too; its
+        closing is not ours."""
         self._is_over = True
         cut(self._socket)
         self._wanted.set()
