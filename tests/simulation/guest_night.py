@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from day import NO_SPACE, NOBODY_ANSWERS
-from random_day import RandomDay
 from reporter import MemoryService, Somebody
+from talking_guests import TalkingGuests
 
 from guestwake.hypervisors.api import Vm
 from guestwake.journal import Journal
@@ -56,7 +56,7 @@ class Seen:
     typed_at: float = 0.0
 
 
-class GuestNight(RandomDay):
+class GuestNight(TalkingGuests):
     kind = "guests"
     eventful = OPENS + 60 * MINUTES
     nights = 27
@@ -219,10 +219,10 @@ class GuestNight(RandomDay):
     def drawn(self) -> list[tuple[float, Callable[[str], None], str]]:
         acts = [
             *(3 * [self._wants_restart]),
-            *(2 * [self._signs_in]),
+            *(2 * [self.signs_in]),
             *(2 * [self._types]),
-            *(2 * [self._busy]),
-            self._leaves,
+            *(2 * [self.is_busy]),
+            self.leave,
             self._nothing_left,
             self._silent,
             self._nonsense,
@@ -237,17 +237,6 @@ class GuestNight(RandomDay):
             for _ in range(rng.randint(2, 12))
         ]
 
-    def _tells(
-        self, kind: str, name: str, act: Callable[[MemoryService], object], detail: str = ""
-    ) -> None:
-        """Only a guest that runs, is up and does not hang does anything, and it says so."""
-        it, service = self.day.vm(name), self.day.service(name)
-        boot = it.guest_boot == service.inside.boot and self.day.real >= service.inside.up_at
-        if it.power is Power.RUNNING and it.changing is None and boot and not service.silent:
-            self.happens(kind, name, detail)
-            act(service)
-            service.speak()
-
     def _wants_restart(self, name: str) -> None:
         source = self.rng.choice(["reboot-required", "kernel", f"liar-{self.rng.random()}"])
         how = self.rng.choice([Strength.STRONG, Strength.STRONG, Strength.WEAK])
@@ -256,32 +245,18 @@ class GuestNight(RandomDay):
             it.inside.reasons[source] = how
             it.inside.said |= {source} if how is Strength.STRONG else set()
 
-        self._tells("guest wants a restart", name, wants, f"for '{source}', {how}")
-
-    def _signs_in(self, name: str) -> None:
-        bert = Somebody("bert", self.day.real)
-        self._tells("somebody signs in", name, lambda it: it.inside.people.append(bert))
+        self.tells("guest wants a restart", name, wants, f"for '{source}', {how}")
 
     def _types(self, name: str) -> None:
         def types(it: MemoryService) -> None:
             for one in it.inside.people:
                 one.input = self.seen[name].typed_at = self.day.real
 
-        self._tells("somebody types", name, types)
-
-    def _leaves(self, name: str) -> None:
-        self._tells("everybody leaves", name, lambda it: it.inside.people.clear())
-
-    def _busy(self, name: str) -> None:
-        self._tells("guest is busy", name, lambda it: setattr(it, "busy", True))
-        self.then(lambda: self._idle(name), least=60, most=5000)
-
-    def _idle(self, name: str) -> None:
-        self._tells("guest is idle again", name, lambda it: setattr(it, "busy", False))
+        self.tells("somebody types", name, types)
 
     def _nothing_left(self, name: str) -> None:
         nothing = ClientState.NOTHING_LEFT
-        self._tells("guest has nothing left", name, lambda it: setattr(it, "state", nothing))
+        self.tells("guest has nothing left", name, lambda it: setattr(it, "state", nothing))
 
     def _silent(self, name: str) -> None:
         self.happens("guest falls silent", name)

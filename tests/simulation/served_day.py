@@ -15,8 +15,8 @@ from typing import Any
 from unittest.mock import patch
 
 from day import NO_SPACE, NOBODY_ANSWERS, Day
-from random_day import RandomDay
 from reporter import MemoryService, Somebody
+from talking_guests import TalkingGuests
 from users import Opened, Users
 
 from guestwake import resident
@@ -77,10 +77,11 @@ class Seen:
     restarts: list[float] = field(default_factory=list)
 
 
-class ServedDay(RandomDay):
+class ServedDay(TalkingGuests):
     kind = "served"
     eventful = 4 * 3600.0
     nights = 5
+    busy_most = 3000
 
     def stage(self) -> None:
         day, rng = self.day, self.rng
@@ -198,11 +199,11 @@ class ServedDay(RandomDay):
             *(4 * [self._logs_on]),
             *(4 * [self._wants_restart]),
             *(3 * [self._opens]),
-            *(3 * [self._signs_in]),
+            *(3 * [self.signs_in]),
             *(5 * [self._answers]),
             self._types,
-            self._leaves,
-            self._busy,
+            self.leave,
+            self.is_busy,
             self._silent,
             self._disobeys,
             self._tampers,
@@ -218,15 +219,6 @@ class ServedDay(RandomDay):
             (rng.uniform(10, self.eventful), rng.choice(acts), rng.choice(names))
             for _ in range(rng.randint(3, 24))
         ]
-
-    def _tells(self, kind: str, name: str, act: Callable[[MemoryService], object]) -> None:
-        """Only a guest that runs, is up and does not hang does anything, and it says so."""
-        it, service = self.day.vm(name), self.day.service(name)
-        boot = it.guest_boot == service.inside.boot and self.day.real >= service.inside.up_at
-        if it.power is Power.RUNNING and it.changing is None and boot and not service.silent:
-            self.happens(kind, name)
-            act(service)
-            service.speak()
 
     def _logs_on(self, name: str) -> None:
         self.happens("logon")
@@ -299,27 +291,13 @@ class ServedDay(RandomDay):
     def _workspace(self, name: str) -> Workspace:
         return self.day.office.workspaces.find(name)
 
-    def _signs_in(self, name: str) -> None:
-        bert = Somebody("bert", self.day.real)
-        self._tells("somebody signs in", name, lambda it: it.inside.people.append(bert))
-
     def _types(self, name: str) -> None:
         def types(it: MemoryService) -> None:
             for one in it.inside.people:
                 one.input = self.day.real
 
         self.seen[name].used |= bool(self.day.service(name).inside.people)
-        self._tells("somebody types", name, types)
-
-    def _leaves(self, name: str) -> None:
-        self._tells("everybody leaves", name, lambda it: it.inside.people.clear())
-
-    def _busy(self, name: str) -> None:
-        self._tells("guest is busy", name, lambda it: setattr(it, "busy", True))
-        self.then(lambda: self._idle(name), least=60, most=3000)
-
-    def _idle(self, name: str) -> None:
-        self._tells("guest is idle again", name, lambda it: setattr(it, "busy", False))
+        self.tells("somebody types", name, types)
 
     def _silent(self, name: str) -> None:
         self.happens("guest falls silent", name)
