@@ -204,10 +204,15 @@ class Application:
         folder, so that it is the same after all files were lost."""
         import hashlib
 
-        try:
-            machine = Path("/etc/machine-id").read_text().strip()
-        except OSError:
-            machine = os.uname().nodename
+        if sys.platform == "win32":
+            from guestwake.paths_windows import machine_id
+
+            machine = machine_id()
+        else:
+            try:
+                machine = Path("/etc/machine-id").read_text().strip()
+            except OSError:
+                machine = os.uname().nodename
         return hashlib.sha256(f"{machine} {self.paths.state}".encode()).hexdigest()[:16]
 
     @contextmanager
@@ -281,7 +286,11 @@ class Application:
         """By what the journal says if it can be read, and by what the VM itself says."""
         try:
             journal = Journal(self.journal_path, readonly=True)
-            journal.run(workspace.uuid)
+            try:
+                journal.run(workspace.uuid)
+            except JournalError:
+                journal.close()
+                raise
         except JournalError as err:
             log.error("%s Going by what the VM itself says", err)
             journal = Journal(self.journal_path, blank=True)

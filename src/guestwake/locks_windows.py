@@ -12,7 +12,7 @@ assert sys.platform == "win32"
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,13 +34,15 @@ def taken(path: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        win32file.SetEndOfFile(handle)
-        win32file.WriteFile(handle, f"{os.getpid()}\n".encode())
+        with suppress(pywintypes.error):  # a full disk: it is held all the same
+            win32file.SetEndOfFile(handle)
+            win32file.WriteFile(handle, f"{os.getpid()}\n".encode())
         try:
             yield True
         finally:  # the next holder is not taken for this process
-            win32file.SetFilePointer(handle, 0, win32con.FILE_BEGIN)
-            win32file.SetEndOfFile(handle)
+            with suppress(pywintypes.error):
+                win32file.SetFilePointer(handle, 0, win32con.FILE_BEGIN)
+                win32file.SetEndOfFile(handle)
     finally:
         handle.Close()
 

@@ -19,6 +19,7 @@ from pathlib import Path
 _NAME_CHARS = 1024
 _SAM_COMPATIBLE = 2  # NameSamCompatible: DOMAIN\user
 _PROFILES = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList"
+_MACHINE = r"SOFTWARE\Microsoft\Cryptography"
 _NONE_MAPPED = 1332
 _USER = 1  # SidTypeUser
 
@@ -36,6 +37,13 @@ def account_name() -> str:
         raise ctypes.WinError(ctypes.get_last_error())
     domain, _, name = buffer.value.rpartition("\\")
     return name if domain.lower() == _computer().lower() else buffer.value
+
+
+def machine_id() -> str:
+    """Of this installation of Windows; a computer that is renamed keeps it. Raises OSError."""
+    access = winreg.KEY_READ | winreg.KEY_WOW64_64KEY
+    with winreg.OpenKeyEx(winreg.HKEY_LOCAL_MACHINE, _MACHINE, 0, access) as key:
+        return str(winreg.QueryValueEx(key, "MachineGuid")[0])
 
 
 def sid_of(user: str) -> str | None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from guestwake.policy.run import WakeRun
 
 _Kind = TypeVar("_Kind")
+# What reading such text may raise.
+_NOT_OURS = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
+_SECONDS_MAX = 1e10  # three centuries: what is more cannot be counted with
 
 
 class RecordError(ValueError):
@@ -47,7 +50,7 @@ def load_run(text: str) -> WakeRun:
 
     try:
         run = _reader(WakeRun)(json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
+    except _NOT_OURS as err:
         raise RecordError(f"not the record of a wake run: {err}") from err
     if not isinstance(run, WakeRun) or not run.chain:
         raise RecordError("not the record of a wake run")
@@ -81,7 +84,7 @@ def load_prompt(text: str) -> Prompt:
 def _loaded(kind: type[_Kind], text: str, what: str) -> _Kind:
     try:
         value = _reader(typing.cast(Any, kind))(json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
+    except _NOT_OURS as err:
         raise RecordError(f"not {what}: {err}") from err
     if not isinstance(value, kind):
         raise RecordError(f"not {what}")
@@ -149,9 +152,16 @@ def _exactly(kind: type, value: object) -> object:
     return value
 
 
+def _seconds(value: Any) -> float:
+    seconds = float(value)
+    if not abs(seconds) < _SECONDS_MAX:  # nor what is no number
+        raise ValueError(f"{seconds} seconds")
+    return seconds
+
+
 _READ: dict[Any, _Read] = {
-    timedelta: lambda seconds: timedelta(seconds=seconds),
+    timedelta: lambda seconds: timedelta(seconds=_seconds(seconds)),
     datetime: lambda text: _aware(datetime.fromisoformat(text)),
     date: date.fromisoformat,
-    float: float,
+    float: _seconds,
 }

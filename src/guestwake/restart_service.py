@@ -184,10 +184,13 @@ class RestartService:
             self._prompt_in_run(case)
             return LOOK_SOON
         opens = self._unopened(case)
-        left = self._is_left(case) or self._is_forgotten(case)
-        if left or opens is not None or self._fast_starts(case, user_since):
+        if self._is_left(case) or opens is not None or self._fast_starts(case, user_since):
             if self._start(case):
                 known.opened, known.looked = opens, True
+            return LOOK_SOON
+        if self._is_forgotten(case):
+            self._world.starts.start_run(workspace.uuid)  # no run: it keeps no window waiting
+            known.looked = True
             return LOOK_SOON
         if (asked := asked_run(journal, self._world.host, workspace.uuid, now)) is not None:
             return self._begins(case, asked)

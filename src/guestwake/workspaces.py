@@ -85,8 +85,10 @@ class Workspaces:
             if as_of != last[0]:
                 self._read_last = last = as_of, self._read(Path(path)).removing
             return last[1]
-        except (OSError, WorkspaceError):
-            return not os.path.exists(path)
+        except FileNotFoundError:
+            return True
+        except (OSError, WorkspaceError):  # nobody knows: it is looked at again
+            return False
 
     def write(self, workspace: Workspace) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -67,6 +67,19 @@ def test_other_text_is_an_error_of_ours(text: str) -> None:
         load_run(text)
 
 
+@pytest.mark.parametrize("seconds", [1e300, 10**400, float("inf"), float("nan"), -1e11])
+@settings(max_examples=1, deadline=None)
+@given(run=RUNS)
+def test_seconds_that_nobody_can_count_with_are_an_error_of_ours(
+    run: WakeRun, seconds: float
+) -> None:
+    values = json.loads(dump_run(run))
+    spoilings = {"length": seconds}, {"ends": values["ends"] | {"elapsed": seconds}}
+    for spoilt in spoilings:
+        with pytest.raises(RecordError):
+            load_run(json.dumps(values | spoilt))
+
+
 @settings(max_examples=20, deadline=None)
 @given(RUNS)
 def test_a_run_without_a_window_or_an_instant_without_a_zone_is_no_run(run: WakeRun) -> None:

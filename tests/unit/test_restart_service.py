@@ -537,3 +537,14 @@ def test_where_the_journal_was_lost_a_manager_looks_once_at_each(host: Host) -> 
     host.journal.forget(WEB.uuid)
     host.passes(40)
     assert host.scheduler.started == [WEB.uuid, WEB.uuid]
+
+
+def test_a_look_keeps_no_window_waiting(host: Host) -> None:
+    host.journal.forget(WEB.uuid)
+    opens = BEGAN + timedelta(days=1, minutes=1)
+    host.set(guest_update_time=opens.time(), guest_update_duration=timedelta(minutes=1))
+    a_day = 24 * 60
+    host.passes(a_day + 0.5)
+    assert host.scheduler.started == [WEB.uuid]
+    host.passes(a_day + 1)
+    assert host.scheduler.started == [WEB.uuid, WEB.uuid]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,6 +78,16 @@ def test_a_damaged_file_is_named_and_never_taken_for_removal(
     file.write_text(text)
     with pytest.raises(WorkspaceError, match=r"0f0e\.json"):
         known.all()
+    assert not known.is_removing(WEB01)
+
+
+def test_a_file_that_the_disk_does_not_give_is_never_taken_for_removal(
+    known: Workspaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "stat", fails)
     assert not known.is_removing(WEB01)
 
 

@@ -4,6 +4,7 @@ administrator: that one is not is a double, all else is as it is."""
 from __future__ import annotations
 
 import os
+import uuid
 import winreg
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,3 +96,7 @@ def test_ones_own_layer_has_ones_own_keys() -> None:
     source = kept.source(paths, paths.user)
     assert source.remember() == ()
     assert not (paths.state / "users-registry").exists()
+
+
+def test_which_installation_of_windows_it_is() -> None:
+    assert uuid.UUID(paths_windows.machine_id())
