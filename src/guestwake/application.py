@@ -528,7 +528,9 @@ class Application:
             wakes_host=limits.wake_host,
         )
         try:
-            keep_timer(scheduler, workspace, wanted, journal, now)
+            keep_timer(scheduler, self.locks, workspace, wanted, journal, now)
+        except AlreadyRunning:
+            log.debug("'%s': the service keeps its timer just now", workspace.name)
         except SchedulerError as err:
             log.warning("'%s': its timer cannot be renewed: %s", workspace.name, err)
 

@@ -23,7 +23,7 @@ from guestwake.events import RESTART_ASKED, RESTART_NOTICE, TIMER_RESTORED, Even
 from guestwake.hosts.api import Host, HostError
 from guestwake.journal import AskedRun, Journal
 from guestwake.journal_file import JournalError
-from guestwake.locks import is_held
+from guestwake.locks import AlreadyRunning, held, is_held
 from guestwake.policy import close
 from guestwake.policy import prompt as prompts
 from guestwake.policy.due import due
@@ -230,7 +230,10 @@ class RestartService:
         workspace = case.workspace
         try:
             wanted = None if workspace.removing else wanted
-            keep_timer(self._world.scheduler, workspace, wanted, case.journal, case.now)
+            scheduler, locks = self._world.scheduler, self._world.locks
+            keep_timer(scheduler, locks, workspace, wanted, case.journal, case.now)
+        except AlreadyRunning:  # its manager renews it
+            self._doubt = True
         except SchedulerError as err:
             log.warning("timer of '%s': %s; tried again in the next pass", workspace.name, err)
             self._doubt = True
@@ -397,10 +400,23 @@ class RestartService:
 
 
 def keep_timer(
+    scheduler: Scheduler,
+    locks: Path,
+    workspace: Workspace,
+    wanted: Timer | None,
+    journal: Journal,
+    now: Now,
+) -> None:
+    """Make it as it is wanted, and tell where somebody had changed it. One process at a time: what
+    another has half done is no drift. Raises AlreadyRunning where one is at it, JournalError,
+    SchedulerError."""
+    with held(locks / f"{workspace.uuid}.timer.lock"):
+        _keep_timer(scheduler, workspace, wanted, journal, now)
+
+
+def _keep_timer(
     scheduler: Scheduler, workspace: Workspace, wanted: Timer | None, journal: Journal, now: Now
 ) -> None:
-    """Make it as it is wanted, and tell where somebody had changed it. Raises JournalError,
-    SchedulerError."""
     found = scheduler.look(workspace.uuid, wanted)
     expected = workspace.uuid in journal.timers()
     step = upkeep(wanted, found, expected=expected)

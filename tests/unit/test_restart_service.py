@@ -145,6 +145,18 @@ def test_a_pass_in_which_nothing_is_new_writes_nothing_and_comes_again_in_ten_mi
     assert host.scheduler.written == 1
 
 
+def test_what_another_process_has_half_done_is_no_drift(host: Host) -> None:
+    host.passes()
+    host.scheduler.tamper(WEB.uuid, Drift.DELETED)
+    with held(host.folder / "locks" / f"{WEB.uuid}.timer.lock"):
+        host.service.doubt_timers()
+        host.passes(1)
+        assert host.scheduler.timers == {}
+    assert host.events == []
+    host.passes(2)
+    assert WEB.uuid in host.scheduler.timers
+
+
 @pytest.mark.parametrize("drift", list(Drift))
 def test_whoever_changes_a_timer_finds_it_restored_and_is_told(host: Host, drift: Drift) -> None:
     host.passes()

@@ -260,6 +260,15 @@ def test_one_question_serves_a_pass_over_all(scene: Scene) -> None:
         assert len(scene.systemctl.calls) == passes
 
 
+def test_what_was_told_in_the_middle_of_somebodys_writing_is_no_drift(scene: Scene) -> None:
+    for uuid in (UUID, OTHER):
+        scene.scheduler.write(replace(TIMER, workspace=uuid))
+    scene.systemctl.stop(UUID)
+    scene.scheduler.look(OTHER, replace(TIMER, workspace=OTHER))
+    scene.scheduler.write(TIMER)  # as another process does
+    assert scene.look() == AS_WANTED
+
+
 def test_an_old_answer_is_not_used(scene: Scene) -> None:
     scene.scheduler.write(TIMER)
     scene.scheduler.write(replace(TIMER, workspace=OTHER))

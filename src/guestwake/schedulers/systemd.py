@@ -182,6 +182,8 @@ class SystemdScheduler:
         if there.text is None or not is_as_written(there.text) or wanted is None:
             return Found(as_wanted=False, as_written=not there.is_edited, drifts=there.drifts)
         state = self._told.of(workspace)
+        if not state.is_active:  # as it was when the pass began; a manager renews its own timer
+            state = self._told.of(workspace)
         is_wanted = there.text == rendered(self._possible(wanted)) and not state.is_outdated
         stopped = () if state.is_active or Drift.MASKED in there.drifts else (Drift.STOPPED,)
         return Found(is_wanted, as_written=True, drifts=(*there.drifts, *stopped))

@@ -50,10 +50,11 @@ def test_where_windows_names_no_folder_one_is_asked_for() -> None:
 
 
 def test_what_one_sets_is_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    hosts = REGISTRY.read(rf"HKLM\{OURS}\VM", 1024)
     assert main(["settings", "set", "GuestUpdateTime=05:00"]) == Exit.DONE
     with winreg.OpenKey(winreg.HKEY_CURRENT_USER, rf"{OURS}\VM") as key:
         assert winreg.QueryValueEx(key, "GuestUpdateTime") == ("05:00", winreg.REG_SZ)
-    assert REGISTRY.read(rf"HKLM\{OURS}\VM", 1024) is None
+    assert REGISTRY.read(rf"HKLM\{OURS}\VM", 1024) == hosts
     main(["settings", "show"])
     assert rf"user, HKCU\{OURS}\VM" in capsys.readouterr().out
     assert main(["settings", "clear", "GuestUpdateTime"]) == Exit.DONE
