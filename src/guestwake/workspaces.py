@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from guestwake.whole_file import write_whole
+
 if TYPE_CHECKING:  # what only reports needs no word of a hypervisor's
     from guestwake.hypervisors.api import Vm
 
@@ -92,14 +94,8 @@ class Workspaces:
 
     def write(self, workspace: Workspace) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(workspace.uuid)
-        draft = path.with_suffix(f".{os.getpid()}.new")  # another process may be at it too
         values = asdict(workspace) | {"added": workspace.added.isoformat()}
-        with draft.open("w") as file:
-            json.dump(values, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_whole(self._path(workspace.uuid), json.dumps(values, indent=1).encode())
 
     def forget(self, workspace: Workspace) -> None:
         self._path(workspace.uuid).unlink(missing_ok=True)

@@ -8,6 +8,9 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+# A poll needs no file of its own; Windows has none, and its select counts sockets, not numbers.
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
 
 class ThreadWatch:
     """`on_ready` runs in its thread, once for each `arm`: the socket can be read, or has closed."""
@@ -43,8 +46,9 @@ class ThreadWatch:
 
 def readable(*ends: socket.socket) -> list[socket.socket]:
     """Those of them that can be read, once there is one. However many files the process has open,
-    where `select` would know a thousand. Raises OSError, ValueError."""
-    with selectors.DefaultSelector() as selector:
+    where `select` would know a thousand, and though it may open no more. Raises OSError,
+    ValueError."""
+    with _Selector() as selector:
         for end in ends:
             selector.register(end, selectors.EVENT_READ)
         ready = {key.fileobj for key, _ in selector.select()}

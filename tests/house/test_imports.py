@@ -53,6 +53,7 @@ KEEPERS = tuple(
         "paths_windows",
         "record",
         "said",
+        "whole_file",
         "workspaces",
     )
 )
@@ -88,14 +89,20 @@ ROOMS = (
     Room("guestwake.policy", POLICY, stdlib=VALUE_TYPES),
     Room(
         "guestwake.settings",
-        (*SETTINGS, *POLICY, "guestwake.paths", "guestwake.paths_windows", "guestwake.errand"),
+        (
+            *(*SETTINGS, *POLICY, "guestwake.errand"),
+            *(f"guestwake.{name}" for name in ("paths", "paths_windows", "whole_file")),
+        ),
     ),
     # A hypervisor opens channels: it gives what their api asks for.
     Room("guestwake.hypervisors", ("guestwake.hypervisors", *CHANNELS, *WORDS)),
     Room("guestwake.schedulers", ("guestwake.schedulers", "guestwake.errand", *WORDS)),
     Room("guestwake.errand", ("guestwake.paths",)),
     Room("guestwake.hosts", ("guestwake.hosts", *WORDS)),
-    Room("guestwake.channels", ("guestwake.channels", "guestwake_wire", *WORDS)),
+    Room(
+        "guestwake.channels",
+        ("guestwake.channels", "guestwake_wire", "guestwake.whole_file", *WORDS),
+    ),
     *(
         Room(f"guestwake.{name}", ("guestwake", "guestwake_wire"), but_not=EDGES)
         for name in (

@@ -31,6 +31,8 @@ class MemoryRegistry:
         self._top = _Node("")
 
     def read(self, path: str, bytes_max: int) -> RegKey | None:
+        if path.split("\\")[1] in self.away:
+            return None
         node = self._find(path)
         return node.frozen() if node else None
 

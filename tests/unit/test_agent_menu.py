@@ -239,7 +239,7 @@ def test_a_draft_is_never_seen_as_an_entry(files: MenuFiles, tmp_path: Path) -> 
     folder = tmp_path / "applications"
     folder.mkdir()
     elsewhere = tmp_path / "elsewhere"
-    (folder / f".{FILE}.new").symlink_to(elsewhere)  # as if somebody had been there first
+    (folder / f".{FILE}.{os.getpid()}").symlink_to(elsewhere)  # as if somebody had been there first
     files.write(FILE, WHOLE)
     assert not elsewhere.exists()
     assert os.listdir(folder) == [FILE]

@@ -16,7 +16,7 @@ from guestwake.settings import Layer, Layers, Resolved, load, resolve
 from guestwake.settings import kept as kept_module
 from guestwake.settings.change import Whose, change, unwished, wished
 from guestwake.settings.registry import RegistrySource
-from guestwake.settings.registry_keys import NUMBERS, RegValue, dword, text, texts
+from guestwake.settings.registry_keys import NUMBERS, RegKey, RegValue, dword, text, texts
 from guestwake.settings.registry_users import FOLDER
 from guestwake.settings.registry_writer import RegistryWriter, value
 from guestwake.settings.source import NotWritten
@@ -299,6 +299,24 @@ def test_what_a_user_set_counts_also_when_they_are_not_logged_on(host: Host) -> 
     assert host.resolve().limits.close_action is CloseAction.SHUTDOWN
 
 
+def test_a_logoff_while_they_are_read_forgets_nothing(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.registry.write(rf"{USER}\VM", text(TIME, "05:00"))
+    host.remember()
+    whole = host.registry.read
+
+    def leaves(path: str, bytes_max: int) -> RegKey | None:
+        host.registry.away.add(ALICE)
+        return whole(path, bytes_max)
+
+    monkeypatch.setattr(host.registry, "read", leaves)
+    host.remember()
+    assert host.time() == "05:00"
+    host.registry.away.clear()
+    assert host.time() == "05:00"  # they leave in that very reading, too
+
+
 def test_a_user_who_was_never_seen_has_set_nothing(host: Host) -> None:
     host.registry.write(rf"{USER}\VM", text(TIME, "05:00"))
     host.registry.away.add(ALICE)
@@ -317,7 +335,16 @@ def test_a_logoff_and_a_change_are_seen(host: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"[]", b'{"version": 1, "layers": {"user": [1]}}', b"\xff"]
+    "damage",
+    [
+        b"",
+        b"[]",
+        b"\xff",
+        b'{"version": 1, "layers": []}',
+        b'{"version": 1, "layers": {"user": [1]}}',
+        b'{"version": 1, "layers": {"user": [1, [], [], null]}}',
+        b'{"version": 1, "layers": {"user": ["MEDV", [["A", "1", ""]], [], null]}}',
+    ],
 )
 def test_a_damaged_memory_of_a_user_is_made_anew(host: Host, damage: bytes) -> None:
     host.registry.write(rf"{USER}\VM", text(TIME, "05:00"))

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import queue
+import resource
 import socket
 import ssl
 import stat
@@ -200,18 +201,46 @@ def test_no_tls_is_no_guest(scene: Scene) -> None:
 
 
 def test_those_who_say_nothing_are_few_and_are_cut_off(scene: Scene) -> None:
-    silent = [
-        socket.create_connection(("127.0.0.1", scene.port), SECONDS)
-        for _ in range(3 * KNOCKING_MAX)
-    ]
+    def knock(times: int) -> list[socket.socket]:
+        return [socket.create_connection(("127.0.0.1", scene.port), SECONDS) for _ in range(times)]
+
+    before = threading.active_count()
+    silent = knock(KNOCKING_MAX)
     assert until(lambda: scene.channel._knocking == KNOCKING_MAX)
-    names = [one.name for one in threading.enumerate()]
-    assert len(names) < 40
+    silent += knock(2 * KNOCKING_MAX)
+    assert threading.active_count() <= before + 2 * KNOCKING_MAX  # each with its watchdog
     for one in silent:  # each hears its end, at once or after a few seconds
         with suppress(ConnectionResetError):
             assert one.recv(10) == b""
         one.close()
     assert until(lambda: scene.channel._knocking == 0)
+    scene.guest()
+
+
+def test_where_no_file_is_left_the_next_guest_is_let_in_once_there_is_one(scene: Scene) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    guest = socket.socket()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (guest.fileno() + 1, hard))
+    try:
+        guest.connect(("127.0.0.1", scene.port))
+        time.sleep(0.1)  # it is refused as often as it is tried
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        guest.close()
+    scene.guest()
+
+
+def test_where_no_thread_is_left_the_next_guest_is_let_in_once_there_is_one(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", cannot)
+        for _ in range(KNOCKING_MAX + 1):
+            with socket.create_connection(("127.0.0.1", scene.port), SECONDS) as refused:
+                assert refused.recv(10) == b""
     scene.guest()
 
 

@@ -9,22 +9,22 @@ pairing and is the one secret that Guestwake keeps: a file that its user alone c
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from guestwake.channels.api import PairingError
+from guestwake.whole_file import write_whole
 
 SECRET_BYTES: Final = 32
 TOKEN_BEGINS: Final = "guestwake1:"
 _HOST_FILE = "host.pem"
 _FIRST_UNPRIVILEGED = 1024
+_OWNER_ALONE = 0o600
 
 
 class Pairing(NamedTuple):
@@ -83,7 +83,8 @@ class Pairings:
         fingerprint = self._fingerprint()
         secret = secrets.token_bytes(SECRET_BYTES)
         pairing = Pairing(str(ip_address(address)), port, _hash(secret))
-        _write(self._path(workspace), json.dumps(pairing._asdict()).encode())
+        stored = json.dumps(pairing._asdict()).encode()
+        write_whole(self._path(workspace), stored, _OWNER_ALONE)
         text = base64.urlsafe_b64encode(secret + fingerprint).decode().rstrip("=")
         return f"{TOKEN_BEGINS}{text}@{place}"
 
@@ -103,7 +104,7 @@ class Pairings:
         import ssl
 
         if not self.host_file.exists():
-            _write(self.host_file, _made_identity())
+            write_whole(self.host_file, _made_identity(), _OWNER_ALONE)
         certificate = self.host_file.read_text().partition("-----BEGIN CERTIFICATE-----")
         der = ssl.PEM_cert_to_DER_cert("".join(certificate[1:]))
         return hashlib.sha256(der).digest()
@@ -146,18 +147,6 @@ def _place(address: str, port: int) -> str:
 def _hash(secret: bytes) -> str:
     """It is as long as the hash and random: nothing slower is needed."""
     return hashlib.sha256(secret).hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, and for its owner alone. Raises OSError."""
-    draft = path.with_suffix(".new")
-    with contextlib.suppress(FileNotFoundError):
-        draft.unlink()
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _made_identity() -> bytes:

@@ -12,6 +12,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 KNOCKING_MAX: Final = 4  # that have not said the secret yet
 KNOCKS_SECONDS: Final = 5.0
-_GONE = (ssl.SSLError, OSError)
+_TROUBLE_SECONDS = 0.5
 _NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
 
 
@@ -60,7 +61,7 @@ class TcpChannel:
         except _NOT_NOW:
             guest.arm()
             return b""
-        except _GONE:
+        except OSError:
             data = b""
         if not data:
             self._lose(guest)
@@ -74,7 +75,7 @@ class TcpChannel:
             return guest.send(data)
         except _NOT_NOW:
             return 0
-        except _GONE:
+        except OSError:
             self._lose(guest)
             return 0
 
@@ -104,8 +105,13 @@ class TcpChannel:
     def _accept(self) -> None:
         with self._listener, self._woken, self._wakes:
             while self._woken not in readable(self._listener, self._woken):
-                with suppress(OSError):
+                try:
                     self._let_knock(self._listener.accept()[0])
+                except ConnectionError:  # it has gone again
+                    continue
+                except (OSError, RuntimeError) as err:  # no file or no thread is left
+                    log.debug("nobody can be let in to '%s' just now: %s", self._name, err)
+                    time.sleep(_TROUBLE_SECONDS)
 
     def _let_knock(self, connection: socket.socket) -> None:
         with self._lock:
@@ -113,12 +119,18 @@ class TcpChannel:
                 connection.close()
                 return
             self._knocking += 1
-        threading.Thread(target=self._knock, args=(connection,), daemon=True).start()
+        try:
+            threading.Thread(target=self._knock, args=(connection,), daemon=True).start()
+        except RuntimeError:
+            with self._lock:
+                self._knocking -= 1
+            connection.close()
+            raise
 
     def _knock(self, connection: socket.socket) -> None:
         try:
             stream = self._let_in(connection)
-        except _GONE:
+        except OSError:
             stream = None
         finally:
             with self._lock:
@@ -127,7 +139,7 @@ class TcpChannel:
             self._take(_Guest(stream, self._on_ready))
 
     def _let_in(self, connection: socket.socket) -> ssl.SSLSocket | None:
-        """Raises OSError, SSLError. None: it was no guest."""
+        """Raises OSError. None: it was no guest."""
         stream = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         # A time limit of the socket would begin anew with each byte.
         watchdog = threading.Timer(KNOCKS_SECONDS, cut, (stream,))
@@ -141,7 +153,7 @@ class TcpChannel:
                 if not more:
                     raise ConnectionResetError
                 secret += more
-        except _GONE:
+        except OSError:
             stream.close()
             raise
         finally:
@@ -181,7 +193,7 @@ class _Guest:
         self.arm = self._watch.arm
 
     def receive(self, bytes_max: int) -> bytes:
-        """Raises OSError, SSLError; OSError where it was ended before."""
+        """Raises OSError, also where it was ended before."""
         with self.alone:
             return self.stream.recv(bytes_max)
 

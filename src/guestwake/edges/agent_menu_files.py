@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from guestwake.edges.agent_menu import is_icon, is_ours, uuid_in
+from guestwake.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -90,15 +91,4 @@ def _read(path: Path) -> str | None:
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    try:
-        opened = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        with os.fdopen(opened, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # an empty one would be nobody's after a crash
-        draft.rename(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
+    write_whole(path, data, 0o644)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from guestwake.settings.source import Entry, Problem
 from guestwake.settings.table import BY_NAME, BadValue
+from guestwake.whole_file import write_whole
 
 FILE = "policy-last-good.json"
 _VERSION = 1
@@ -41,17 +41,10 @@ def write(state: Path, kept: Kept) -> tuple[Problem, ...]:
     import json
 
     file = state / FILE
-    new = file.with_suffix(f".{os.getpid()}")
     try:
         state.mkdir(parents=True, exist_ok=True)
-        with new.open("w", encoding="utf-8") as stream:
-            json.dump(_encoded(kept), stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        new.replace(file)
+        write_whole(file, json.dumps(_encoded(kept), indent=1).encode())
     except OSError as err:
-        with suppress(OSError):
-            new.unlink()
         sentence = f"the last good policy cannot be kept: {err.strerror}; free or repair this place"
         return (Problem(str(file), None, sentence),)
     return ()

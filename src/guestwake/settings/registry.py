@@ -94,9 +94,11 @@ class RegistrySource:
         """What the user layers say, for when they are not there."""
         try:
             hive = self._hive(Layer.USER)
-            if hive in (None, WHO_CALLS) or not self._registry.is_loaded(str(hive)):
+            if hive is None or hive == WHO_CALLS:
                 return ()
-            trees = {layer: self._tree(layer, str(hive)) for layer in _USERS}
+            trees = {layer: self._read(layer, hive) for layer in _USERS}
+            if not self._registry.is_loaded(hive):
+                return ()
         except RegistryError:
             return ()
         return registry_users.write(self._paths.state, str(self._owner), trees)
@@ -115,8 +117,12 @@ class RegistrySource:
         return self._found
 
     def _tree(self, layer: Layer, hive: str) -> RegKey | None:
-        if layer in _USERS and not self._registry.is_loaded(hive):
+        tree = self._read(layer, hive)
+        if layer in _USERS and not self._registry.is_loaded(hive):  # or not until the end of it
             return registry_users.read(self._paths.state, str(self._owner)).get(layer)
+        return tree
+
+    def _read(self, layer: Layer, hive: str) -> RegKey | None:
         most = USER_BYTES_MAX if layer is Layer.USER else BYTES_MAX
         return self._registry.read(f"{hive}\\{BELOW[layer]}", most)
 

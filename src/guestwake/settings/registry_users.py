@@ -8,7 +8,6 @@ state folder. A damaged one counts as empty until the user is there again.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.parse import quote
 
 from guestwake.settings.registry_keys import RegKey, RegValue
 from guestwake.settings.source import Layer, Problem
+from guestwake.whole_file import write_whole
 
 FOLDER = "users-registry"
 _VERSION = 1
@@ -26,7 +26,7 @@ Trees = Mapping[Layer, RegKey | None]  # None: there was no such key
 
 def read(state: Path, user: str) -> Trees:
     """Nothing where that user was never seen."""
-    with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         stored = json.loads(_file(state, user).read_bytes())
         if stored["version"] == _VERSION:
             return {Layer(layer): _key(tree) for layer, tree in stored["layers"].items()}
@@ -38,18 +38,12 @@ def write(state: Path, user: str, trees: Trees) -> tuple[Problem, ...]:
     if read(state, user) == trees:
         return ()
     file = _file(state, user)
-    draft = file.with_name(f"{file.name}.{os.getpid()}")
     layers = {str(layer): tree and _plain(tree) for layer, tree in trees.items()}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("w", encoding="utf-8") as stream:
-            json.dump({"version": _VERSION, "layers": layers}, stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(file)
+        stored = {"version": _VERSION, "layers": layers}
+        write_whole(file, json.dumps(stored, indent=1).encode())
     except OSError as err:
-        with suppress(OSError):
-            draft.unlink()
         sentence = f"what this user has set cannot be kept: {err.strerror}; free or repair it"
         return (Problem(str(file), None, sentence),)
     return ()
@@ -68,9 +62,13 @@ def _key(plain: Any) -> RegKey | None:
     if plain is None:
         return None
     name, values, keys, trouble = plain
-    return RegKey(
-        name,
-        tuple(RegValue(each, type_, bytes.fromhex(data)) for each, type_, data in values),
-        tuple(key for each in keys if (key := _key(each))),
-        trouble,
-    )
+    if not isinstance(name, str) or not isinstance(trouble, str | None):
+        raise TypeError("not text")
+    return RegKey(name, tuple(map(_value, values)), tuple(filter(None, map(_key, keys))), trouble)
+
+
+def _value(plain: Any) -> RegValue:
+    name, type_, data = plain
+    if not isinstance(name, str) or not isinstance(type_, int):
+        raise TypeError("not the name and the type of a value")
+    return RegValue(name, type_, bytes.fromhex(data))
