@@ -19,6 +19,6 @@ MEANINGS = {
     Exit.UNEXPECTED: "something that nobody foresaw: please report it",
     Exit.USAGE: "the command line is not understood; nothing was done",
     Exit.NOT_SIGNALLED: "`require-restart`: the signal could not be given",
-    Exit.NOT_INSTALLED: "`install`, `uninstall`: a file could not be written or removed",
+    Exit.NOT_INSTALLED: "`install`, `uninstall`, `pair`, `unpair`: not done; the message says why",
     Exit.RESTART_REQUIRED: "`status`: a restart is required",
 }

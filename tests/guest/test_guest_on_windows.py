@@ -14,7 +14,6 @@ from guestwake_guest.windows.update_client import (
     Answer,
     Entry,
 )
-from guestwake_guest.windows.view import Given
 from guestwake_wire.messages import ClientState, Reason, SessionKind, Strength
 
 SERVICING = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing"
@@ -76,6 +75,22 @@ def test_servicing_counts_once_it_has_settled(scene: Scene, name: str) -> None:
     assert not looks(scene)
     assert name in found(scene)["component-based-servicing"].text
     assert scene.guest.next_end(scene.now) is None
+
+
+def test_who_asks_once_waits_until_it_has_settled(scene: Scene) -> None:
+    scene.registry.values[rf"{SERVICING}\RebootPending"] = {}
+
+    def wait(seconds: float) -> None:
+        scene.now += seconds
+
+    before = scene.now
+    (reason,) = scene.guest.settled(wait).restart
+    assert reason.source == "component-based-servicing"
+    assert 15 <= scene.now - before < 30
+    scene.registry.values.clear()
+    before = scene.now
+    assert scene.guest.settled(wait).restart == ()
+    assert scene.now == before
 
 
 def looks(scene: Scene) -> bool:
@@ -177,7 +192,7 @@ def test_a_signal_that_cannot_be_kept_is_tried_again(
     assert capsys.readouterr().err.count("could not be recorded") == 1
     scene.kept.trouble = None
     assert signal.take()
-    assert scene.kept.given == Given(scene.now, "")
+    assert scene.kept.given == scene.now
 
 
 # -- who is here

@@ -12,7 +12,6 @@ from typing import Any
 from guestwake_guest.report import Identity
 from guestwake_guest.windows.sessions import Told
 from guestwake_guest.windows.update_client import Answer, UpdateClient
-from guestwake_guest.windows.view import Given
 from guestwake_guest.windows.windows_guest import WindowsGuest
 
 IDENTITY = Identity("boot-7", "Windows 11", "10.0.26100")
@@ -63,18 +62,18 @@ class FakeAgent:
 
 class KeptHere:
     def __init__(self) -> None:
-        self.given: Given | None = None
+        self.given: float | None = None
         self.trouble: OSError | None = None
 
-    def read(self) -> Given | None:
+    def read(self) -> float | None:
         if self.trouble:
             raise self.trouble
         return self.given
 
-    def write(self, given: Given) -> None:
+    def write(self, at: float) -> None:
         if self.trouble:
             raise self.trouble
-        self.given = given
+        self.given = at
 
 
 class Scene:

@@ -41,6 +41,14 @@ def is_running(wine: Wine) -> bool:
     return "RUNNING" in wine.run("sc", "query", SERVICE, check=False).stdout
 
 
+def programs() -> set[str]:
+    """Of the service, by their processes here."""
+    found = subprocess.run(
+        ["pgrep", "-f", r"guest_program\.py\"? service$"], stdout=subprocess.PIPE, text=True
+    )
+    return set(found.stdout.split())
+
+
 @pytest.fixture
 def service(wine: Wine) -> Iterator[Wine]:
     """Installed and started, in a boot in which nobody has signalled yet."""
@@ -66,7 +74,11 @@ def test_it_is_installed_signalled_stopped_and_removed(wine: Wine, tmp_path: Pat
     assert signal(wine) == 3  # nobody hears it
     assert "installed" in guest(wine, "install").stdout
     assert until(lambda: is_running(wine))
-    assert "was there" in guest(wine, "install").stdout
+    before = programs()
+    assert "was there" in guest(wine, "install").stdout  # another version, perhaps
+    assert until(lambda: is_running(wine))
+    assert programs().isdisjoint(before)
+    assert len(before) == len(programs()) == 1
     # A program of C's, as an ESD system has it.
     program = tmp_path / "restart-required.exe"
     source = PROJECT / "examples" / "esd" / "restart-required.c"

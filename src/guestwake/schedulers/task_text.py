@@ -54,7 +54,6 @@ _LEFT_OUT = frozenset(
         ("/Principals/Principal/RunLevel", "LeastPrivilege"),
         ("/Settings/AllowHardTerminate", "true"),
         ("/Settings/DisallowStartIfOnBatteries", "true"),
-        ("/Settings/Enabled", "true"),
         ("/Settings/MultipleInstancesPolicy", "IgnoreNew"),
         ("/Settings/RunOnlyIfIdle", "false"),
         ("/Settings/RunOnlyIfNetworkAvailable", "false"),
@@ -77,10 +76,10 @@ class Runner:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A task that was found. `values`: of all that we write in one; equal for equal tasks."""
+    """A task that was found. `values`: of all that we write in one, that it is enabled aside; equal
+    for equal tasks."""
 
     values: frozenset[tuple[str, str]]
-    triggers: tuple[str, ...]
     is_as_written: bool
     is_enabled: bool
 
@@ -110,7 +109,6 @@ def read(text: str) -> Read | None:
     written = (task.findtext("RegistrationInfo/Description") or "").rpartition(_HASH)[2]
     return Read(
         frozenset(values),
-        tuple(sorted(text for name, text in values if name.endswith("/StartBoundary"))),
         is_as_written=written.strip() == _hash(values),
         is_enabled=task.findtext("Settings/Enabled", "true").strip() == "true",
     )
@@ -149,7 +147,7 @@ def _values(task: Element) -> list[tuple[str, str]]:
     wanted = {"UserId", "LogonType", "RunLevel", "Command", "Arguments", "StartBoundary"}
     wanted |= {"WakeToRun", *(name for name, _ in (*_SETTINGS, *_RESTART))}
     found = [(path, text) for path, name, text in _leaves(task, "") if name in wanted]
-    found = [value for value in found if value not in _LEFT_OUT]
+    found = [it for it in found if it not in _LEFT_OUT and it[0] != "/Settings/Enabled"]
     found += [("Triggers", each.tag) for each in task.findall("Triggers/*")]
     found += [("Actions", each.tag) for each in task.findall("Actions/*")]
     return sorted(found)

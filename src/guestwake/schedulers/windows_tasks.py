@@ -55,11 +55,9 @@ class WindowsTasks:
         if there is None:
             return Found(as_wanted=False, as_written=False)
         want = None if wanted is None else read(rendered(wanted, self._runner))
-        if not there.is_enabled:
-            # Its other values are ours: nobody edited it who only switched it off.
-            return Found(as_wanted=False, as_written=True, drifts=(Drift.DISABLED,))
-        is_wanted = want is not None and there.values == want.values
-        return Found(is_wanted, as_written=there.is_as_written)
+        is_wanted = want is not None and there.is_enabled and there.values == want.values
+        drifts = () if there.is_enabled else (Drift.DISABLED,)
+        return Found(is_wanted, as_written=there.is_as_written, drifts=drifts)
 
     def write(self, timer: Timer) -> None:
         text = rendered(timer, self._runner)

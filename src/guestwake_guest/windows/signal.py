@@ -9,16 +9,15 @@ import threading
 from typing import Callable, Optional, Protocol
 
 from guestwake_guest.journal import tell, warn
-from guestwake_guest.windows.view import Given
 
 PAUSE = 1.0
 
 
 class Kept(Protocol):
-    """The signal of this boot. Raises OSError."""
+    """When the first signal of this boot came, by the elapsed clock. Raises OSError."""
 
-    def read(self) -> Optional[Given]: ...
-    def write(self, given: Given) -> None: ...
+    def read(self) -> Optional[float]: ...
+    def write(self, at: float) -> None: ...
 
 
 class WindowsSignal:
@@ -46,7 +45,7 @@ class WindowsSignal:
         try:
             known = self._kept.read()
             if known is None:
-                self._kept.write(Given(now, ""))
+                self._kept.write(now)
         except OSError as error:
             if not self._is_warned:
                 warn(f"a restart signal could not be recorded: {error}, trying again each second")

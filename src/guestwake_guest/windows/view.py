@@ -8,14 +8,10 @@ from guestwake_guest.view import Unclear
 from guestwake_guest.windows.registry import Registry
 
 
-class Given(NamedTuple):
-    """An ESD signal of this boot. `at`: the elapsed clock of the first time."""
-
-    at: float
-    text: str
-
-
 class WindowsView(NamedTuple):
+    """`signal`: when the first ESD signal of this boot came, by the clock of `elapsed`; None: none
+    did."""
+
     registry: Registry
     elapsed: float
-    signal: Union[Given, Unclear, None] = None
+    signal: Union[float, Unclear, None] = None

@@ -8,7 +8,6 @@ assert sys.platform == "win32"
 
 import winreg
 
-from guestwake_guest.windows.view import Given
 from guestwake_wire import windows_boot
 
 _KEY = r"SOFTWARE\Guestwake\Guest of this boot"
@@ -24,13 +23,13 @@ def boot_id() -> str:
 class KeptSignal:
     """A Kept. Any user may read it."""
 
-    def read(self) -> Given | None:
+    def read(self) -> float | None:
         try:
             with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, _KEY, 0, _VIEW) as key:
-                return Given(float(winreg.QueryValueEx(key, _SIGNAL)[0]), "")
+                return float(winreg.QueryValueEx(key, _SIGNAL)[0])
         except (FileNotFoundError, ValueError):
             return None
 
-    def write(self, given: Given) -> None:
+    def write(self, at: float) -> None:
         with windows_boot.volatile(winreg.HKEY_LOCAL_MACHINE, _KEY) as key:
-            winreg.SetValueEx(key, _SIGNAL, 0, winreg.REG_SZ, repr(given.at))
+            winreg.SetValueEx(key, _SIGNAL, 0, winreg.REG_SZ, repr(at))

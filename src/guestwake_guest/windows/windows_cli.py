@@ -46,19 +46,14 @@ def main(words: list[str]) -> int:
 
 
 def _status(options: list[str]) -> int:
-    import threading
     import time
 
     from guestwake_guest import status
     from guestwake_guest.windows.windows_parts import guest
 
-    answered = threading.Event()
-    here = guest(answered.set)
-    here.look()
-    until = time.monotonic() + 30.0
-    while here.is_unsure() and time.monotonic() < until:
-        answered.wait(1.0)
-    return status.show(here.identity, here.look(), here.wall(), as_json="--json" in options)
+    here = guest(lambda: None)
+    found = here.settled(time.sleep)
+    return status.show(here.identity, found, here.wall(), as_json="--json" in options)
 
 
 def _require_restart(options: list[str]) -> int:

@@ -15,22 +15,23 @@ from guestwake_guest.windows.detectors import DETECTORS
 from guestwake_guest.windows.registry import Registry
 from guestwake_guest.windows.sessions import Told, sessions
 from guestwake_guest.windows.update_client import UpdateClient
-from guestwake_guest.windows.view import Given, WindowsView
+from guestwake_guest.windows.view import WindowsView
 from guestwake_wire.messages import ClientState, Session, SessionKind
 
+_SETTLED_WITHIN, _LOOKS_EACH = 30.0, 0.2
 _NOBODY_KNOWS = Session("?", SessionKind.GRAPHICAL, 0, None)
 
 
 class WindowsGuest:
-    """`told`: the sessions, raising OSError; `given`: the ESD signal of this boot,
-    likewise."""
+    """`told`: the sessions, raising OSError; `given`: when the first ESD signal
+    of this boot came, likewise."""
 
     def __init__(
         self,
         identity: Identity,
         registry: Registry,
         told: Callable[[], Iterable[Told]],
-        given: Callable[[], Optional[Given]],
+        given: Callable[[], Optional[float]],
         updates: UpdateClient,
         *,
         elapsed: Callable[[], float] = time.monotonic,
@@ -80,6 +81,17 @@ class WindowsGuest:
         """When a reason that settles will count."""
         return self._settles_at
 
+    def settled(self, wait: Callable[[float], object]) -> Findings:
+        """A look for who has no loop: nothing that was seen settles any more, and the update
+        client has answered, or half a minute has passed."""
+        self.look()
+        until = self.elapsed() + _SETTLED_WITHIN
+        while self.elapsed() < until and (self.is_unsure() or self._settles_at is not None):
+            wait(_LOOKS_EACH)
+            if self.tend(self.elapsed()):
+                self.look()
+        return self.look()
+
     def outputs(self) -> Iterable[int]:
         return ()
 
@@ -87,7 +99,7 @@ class WindowsGuest:
         tell("letting Windows Update look now")
         self._updates.nudge()
 
-    def _signal(self) -> Given | Unclear | None:
+    def _signal(self) -> float | Unclear | None:
         try:
             return self._given()
         except OSError:

@@ -52,7 +52,6 @@ class GuestService(win32serviceutil.ServiceFramework):  # type: ignore[misc]  # 
         self._parts = Parts()
         if self._is_told:
             self._parts.stop()
-        self.ReportServiceStatus(win32service.SERVICE_RUNNING)
         journal.tell(self._parts.service.run().value)
 
 
@@ -65,7 +64,8 @@ def serve() -> None:
 
 def install(command: str) -> str:
     """`command`: the line that starts `serve`. What was done, as a sentence. Raises OSError."""
-    with _manager(win32service.SC_MANAGER_ALL_ACCESS) as manager:
+    with _translated():
+        manager = win32service.OpenSCManager(None, None, win32service.SC_MANAGER_ALL_ACCESS)
         try:
             service = win32service.CreateService(
                 manager,
@@ -85,7 +85,7 @@ def install(command: str) -> str:
             done = f"installed the service {NAME}"
         except pywintypes.error as error:
             if error.winerror != winerror.ERROR_SERVICE_EXISTS:
-                raise _as_os_error(error) from error
+                raise
             service = win32service.OpenService(manager, NAME, win32service.SERVICE_ALL_ACCESS)
             keep = win32service.SERVICE_NO_CHANGE
             same = (None, 0, None, None, None, None)  # group, tag, dependencies, account, title
@@ -113,10 +113,9 @@ def _describe(service: Any) -> None:
 
 
 def start() -> None:
-    """Raises OSError."""
+    """Anew, where another program of that name is running. Raises OSError."""
     with _translated():
-        if win32serviceutil.QueryServiceStatus(NAME)[1] != win32service.SERVICE_RUNNING:
-            win32serviceutil.StartService(NAME)
+        win32serviceutil.RestartService(NAME)
 
 
 def uninstall() -> bool:
@@ -140,28 +139,12 @@ def command_of(program: str, script: str | None) -> str:
     return subprocess.list2cmdline(tuple(map(os.path.abspath, words[:-1])) + words[-1:])
 
 
-class _manager:
-    def __init__(self, access: int) -> None:
-        self._access = access
-
-    def __enter__(self) -> Any:
-        with _translated():
-            return win32service.OpenSCManager(None, None, self._access)
-
-    def __exit__(self, *_: object) -> None:
-        """Its handle closes itself."""
-
-
 class _translated:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, pywintypes.error):
-            raise _as_os_error(error) from error
-
-
-def _as_os_error(error: Any) -> OSError:
-    return OSError(0, error.strerror, NAME, error.winerror)
+            raise OSError(0, error.strerror, NAME, error.winerror) from error
 
 
 def _log(priority: int, text: str) -> None:

@@ -12,7 +12,7 @@ import win32file
 
 from guestwake_guest.windows.detectors import DETECTORS, pending_renames, windows_update
 from guestwake_guest.windows.pairing import Token
-from guestwake_guest.windows.view import Given, WindowsView
+from guestwake_guest.windows.view import WindowsView
 from guestwake_guest.windows.windows_boot import KeptSignal, boot_id
 from guestwake_guest.windows.windows_parts import identity, pair, paired, unpair
 from guestwake_guest.windows.windows_registry import Watched, WindowsRegistry
@@ -114,8 +114,8 @@ def test_a_key_that_comes_is_heard_by_its_parent() -> None:
 def test_a_signal_is_kept_for_this_boot() -> None:
     kept = KeptSignal()
     assert kept.read() is None
-    kept.write(Given(12.5, ""))
-    assert KeptSignal().read() == Given(12.5, "")
+    kept.write(12.5)
+    assert KeptSignal().read() == 12.5
     assert boot_id() == boot_id()
     assert identity().boot_id == boot_id()
     assert identity().os.startswith("Windows")

@@ -14,5 +14,5 @@ WATCHED = ()
 def find(view: WindowsView) -> Finding:
     if view.signal is None or isinstance(view.signal, Unclear):
         return view.signal
-    since = max(0, int(view.elapsed - view.signal.at))
-    return Reason(SOURCE, Strength.STRONG, since, view.signal.text or "asked for without a reason")
+    since = max(0, int(view.elapsed - view.signal))
+    return Reason(SOURCE, Strength.STRONG, since, "asked for without a reason")
