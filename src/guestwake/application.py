@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -264,18 +264,20 @@ class Application:
 
     @contextmanager
     def _at_work(
-        self, workspace: Workspace, progress: Progress
+        self, workspace: Workspace, progress: Progress, after: ExitStack | None = None
     ) -> Iterator[tuple[Journal, UpdateManager]]:
         """Its lock, the journal, and its manager. Where the journal cannot be written, what is
-        awake is put back all the same. Raises AlreadyRunning, HypervisorError, JournalError."""
-        with held(lock_of(self.locks, workspace.uuid)):
+        awake is put back all the same. `after`: when the journal is closed; None: at the end, too.
+        Raises AlreadyRunning, HypervisorError, JournalError."""
+        with ExitStack() as at_end, held(lock_of(self.locks, workspace.uuid)):
             try:
                 journal = self.opened_journal()
             except JournalError as err:
                 log.error("%s Nothing is woken; what is awake is put back", err)
                 self._put_back_unrecorded(workspace, progress)
                 raise
-            with closing(journal), self._manager(workspace, journal, progress) as manager:
+            (after or at_end).callback(journal.close)
+            with self._manager(workspace, journal, progress) as manager:
                 try:
                     yield journal, manager
                 except JournalDamaged:
@@ -494,23 +496,27 @@ class Application:
         asked is looked for once more after the lock is free.
         """
         workspace, had = self.workspaces.find(name), _Had()
-        ended = self._wake_scheduled(workspace, progress, had)
-        while not self.told_to_stop and self._is_asked(workspace):
-            try:
-                ended = self._wake_scheduled(workspace, progress, had) or ended
-            except AlreadyRunning:  # that one does it
-                break
-        return ended
+        with ExitStack() as after:
+            ended, journal = self._wake_scheduled(workspace, progress, had, after)
+            while not self.told_to_stop and self._is_asked(workspace, journal):
+                try:
+                    again, journal = self._wake_scheduled(workspace, progress, had, after)
+                except AlreadyRunning:  # that one does it
+                    break
+                ended = again or ended
+            return ended
 
-    def _wake_scheduled(self, workspace: Workspace, progress: Progress, had: _Had) -> Ended | None:
-        with self._at_work(workspace, progress) as (journal, manager):
+    def _wake_scheduled(
+        self, workspace: Workspace, progress: Progress, had: _Had, after: ExitStack
+    ) -> tuple[Ended | None, Journal]:
+        with self._at_work(workspace, progress, after) as (journal, manager):
             self._renew_timer(workspace, journal)
-            return self._called_by_timer(workspace, journal, manager, had)
+            return self._called_by_timer(workspace, journal, manager, had), journal
 
-    def _is_asked(self, workspace: Workspace) -> bool:
+    def _is_asked(self, workspace: Workspace, journal: Journal) -> bool:
         try:
-            with self.journal(readonly=True) as journal:
-                return journal.asked_wake(workspace.uuid) is not None
+            self.renew(journal)
+            return journal.asked_wake(workspace.uuid) is not None
         except JournalError as err:
             log.warning("'%s': whether a run was asked for: %s", workspace.name, err)
             return False

@@ -179,7 +179,12 @@ OF_WHY: Mapping[Why, Event] = {
         "Nothing.",
     ),
     Why.WAKES: Event(
-        12011, _INFORMATION, "{name} is being woken.", "Its window is open.", "Nothing."
+        12011,
+        _INFORMATION,
+        "{name} is being woken.",
+        "Its window is open.",
+        "Nothing.",
+        once=True,  # else one that is refused each minute filled the log
     ),
     Why.HOLDS: Event(
         12012,

@@ -130,6 +130,7 @@ class Journal(ApplicationRows):
     def __init__(self, path: Path, *, readonly: bool = False, blank: bool = False) -> None:
         super().__init__(path, readonly=readonly, blank=blank)
         self._file = None if readonly or blank else _file(path)
+        self._saved: object = None  # the run that was saved last, and of what edition
 
     def is_gone(self) -> bool:
         """Whether another file is at its path by now, or none; or it was opened not to write."""
@@ -156,12 +157,14 @@ class Journal(ApplicationRows):
         row = self._one("SELECT run FROM run WHERE workspace = ?", workspace)
         return self._read(_glance, row[0]) if row else None
 
-    def open_runs(self) -> list[OpenRun]:
-        """All of them; a record that cannot be understood is its own workspace's trouble."""
+    def open_runs(self, *, but: str | None = None) -> list[OpenRun]:
+        """Of all workspaces but that one; a record that cannot be understood is its own
+        workspace's trouble."""
         from guestwake.record import load_run
 
         found = []
-        for workspace, text, memory in self._all("SELECT workspace, run, memory FROM run"):
+        statement = "SELECT workspace, run, memory FROM run WHERE workspace IS NOT ?"
+        for workspace, text, memory in self._all(statement, but):
             try:
                 found.append(OpenRun(workspace, load_run(_unsealed(text)), memory))
             except (ValueError, AttributeError, TypeError):
@@ -169,8 +172,12 @@ class Journal(ApplicationRows):
         return found
 
     def save(self, workspace: str, run: WakeRun, *, memory: int) -> None:
+        """Most passes save what is saved already."""
         from guestwake.record import dump_run
 
+        saving = workspace, run, memory, self.edition()
+        if saving == self._saved:
+            return
         self._do_unread(
             "INSERT INTO run VALUES (?, ?, ?) ON CONFLICT (workspace) DO UPDATE"
             " SET run = excluded.run, memory = excluded.memory WHERE run <> excluded.run",
@@ -178,6 +185,7 @@ class Journal(ApplicationRows):
             _sealed(dump_run(run)),
             memory,
         )
+        self._saved = saving
 
     def finish(self, workspace: str, run: WakeRun, why: Why, at: datetime) -> None:
         """The run is over: one history row, its dates' windows, and no open run any more."""
@@ -345,7 +353,7 @@ class Journal(ApplicationRows):
         return Said(start, when, by, text, boot_before, self._read(int, refused))
 
     def hear(self, workspace: str, said: Said) -> None:
-        self._do(
+        self._do_unread(
             "INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             workspace,
             said.start,
@@ -498,7 +506,7 @@ class Journal(ApplicationRows):
 
     def stand(self, workspace: str, why: Why, since: datetime, detail: str) -> None:
         """A standing event: stays until what it tells of has ended."""
-        self._do_unread(
+        self._do(
             "INSERT INTO standing VALUES (?, ?, ?, ?) ON CONFLICT (workspace) DO UPDATE"
             " SET why = excluded.why, detail = excluded.detail"
             " WHERE why <> excluded.why OR detail <> excluded.detail",
@@ -509,7 +517,7 @@ class Journal(ApplicationRows):
         )
 
     def unstand(self, workspace: str) -> None:
-        self._do_unread("DELETE FROM standing WHERE workspace = ?", workspace)
+        self._do("DELETE FROM standing WHERE workspace = ?", workspace)
 
     def standing(self, workspace: str) -> EventRow | None:
         row = self._one(

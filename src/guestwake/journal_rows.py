@@ -44,7 +44,8 @@ class Rows:
 
     def edition(self) -> tuple[int, int, int]:
         """While it is the same nobody has written anything, here or by another connection, but
-        events and the record of a run here: what else was read need not be read again."""
+        events, the record of a run and what a guest says here: what else was read need not be
+        read again."""
         row = self._one("PRAGMA data_version")
         return row[0] if row else 0, self._db.total_changes - self._unread, self._turned
 

@@ -75,6 +75,7 @@ class Noted:
     said: Said | None = None
     restart_mark: RestartMark | None = None
     prompt: Prompt | None = None
+    stands: bool = False  # a standing event of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Notes:
     def __init__(self, journal: Journal, workspace: str) -> None:
         self._journal, self._workspace = journal, workspace
         self._noted: Noted | None = None
+        self._has_heard = False
         self._noted_of: object = None  # the edition, and what else the answer depends on
         self._rivals = Rivals()
         self._rivals_of: object = None
@@ -102,15 +104,22 @@ class Notes:
         if self._noted is None or of != self._noted_of:
             self._noted = self._read(now.wall.date() - _DATES_MATTER)
             self._noted_of = of
+        elif self._has_heard:
+            self._noted = replace(self._noted, said=self._journal.said(self._workspace))
+        self._has_heard = False
         return self._noted
+
+    def heard(self) -> None:
+        """What its guest says has been kept anew, here: that alone is read again."""
+        self._has_heard = True
 
     def rivals(self) -> Rivals:
         of = self._journal.edition()
         if of != self._rivals_of:
             journal, workspace = self._journal, self._workspace
-            open_runs = [one for one in journal.open_runs() if one.workspace != workspace]
+            open_runs = journal.open_runs(but=workspace)
             self._rivals = Rivals(
-                journal.has_others(workspace),
+                self._rivals.ever or journal.has_others(workspace),
                 tuple((one, journal.last_window(one.workspace)) for one in open_runs),
             )
             self._rivals_of = of
@@ -129,6 +138,7 @@ class Notes:
             said=journal.said(workspace),
             restart_mark=journal.restart_mark(workspace),
             prompt=journal.prompt(workspace),
+            stands=journal.standing(workspace) is not None,
         )
 
 
@@ -157,7 +167,7 @@ def look(
         try:
             evidence = _evidence(senses, host, workspace, evidence, _holds(noted, now), word)
             witness = _witness(senses, workspace)
-        except Unreachable as err:  # nothing may be decided on half a look
+        except HypervisorError as err:  # nothing may be decided on half a look
             state, trouble = PowerState(Power.UNKNOWN), str(err)
     facts = Facts(
         power=state.power,
@@ -249,7 +259,7 @@ def _evidence(
     holds: tuple[str, ...],
     word: Word,
 ) -> Evidence:
-    """Raises Unreachable."""
+    """Raises HypervisorError."""
     return replace(
         opened,
         holds=holds,
@@ -261,24 +271,12 @@ def _evidence(
 
 
 def _viewers(senses: Senses, workspace: Workspace) -> frozenset[str]:
-    try:
-        there = senses.viewers.viewers(workspace.vm) if senses.viewers else None
-        return there or frozenset()
-    except Unreachable:
-        raise
-    except HypervisorError as err:
-        log.debug("viewers of '%s': %s", workspace.name, err)
-        return frozenset()
+    there = senses.viewers.viewers(workspace.vm) if senses.viewers else None
+    return there or frozenset()
 
 
 def _rdp(senses: Senses, host: Host, workspace: Workspace) -> tuple[str, ...]:
     peers = host.rdp_peers()
     if not peers or senses.addresses is None:
         return ()
-    try:
-        return tuple(sorted(peers & senses.addresses.addresses(workspace.vm)))
-    except Unreachable:
-        raise
-    except HypervisorError as err:
-        log.debug("addresses of '%s': %s", workspace.name, err)
-        return ()
+    return tuple(sorted(peers & senses.addresses.addresses(workspace.vm)))

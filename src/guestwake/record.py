@@ -33,9 +33,7 @@ class RecordError(ValueError):
     """Text that is no record of ours."""
 
 
-@lru_cache(maxsize=64)
 def dump_run(run: WakeRun) -> str:
-    """Remembered by the run: most passes save what is saved already."""
     return _text(run)
 
 

@@ -278,6 +278,7 @@ class UpdateManager:
         journal, workspace, run = self._world.journal, self._workspace.uuid, self._run
         try:
             keep(journal, workspace, report, start, now, by=by, refused=refused)
+            self._notes.heard()
             self._unkept = None
             if run is not None and (awake := run.first_awake or _watched_since(run)):
                 keep_installed(journal, workspace, run.token, report, -awake.left(now))
@@ -331,10 +332,12 @@ class UpdateManager:
 
     def _adopted(self, seen: Look) -> WakeRun | None:
         """The run that the VM's own metadata tells of, where the journal knows of none, or of an
-        earlier one."""
+        earlier one. The mark of one that is over could not be taken off then, and is now."""
         if seen.witness is None:
             return None
         known = self._world.journal.is_known(seen.witness.run.token)
+        if known and self._run is None:
+            self._unmark()
         return adopted(seen.witness.run, seen.witness.start_id, seen.facts, known=known)
 
     def _decide(self, seen: Look, occasion: Occasion | None) -> tuple[Step, bool]:
@@ -439,14 +442,14 @@ class UpdateManager:
         event = OF_WHY[why]
         of_last_verb = self._acted.trouble or step.over or event.standing
         detail = (self._acted.detail if of_last_verb else "") or seen.trouble or ""
-        retried = step.run.phase is Phase.RESTORING and not step.over and journal.standing(uuid_)
+        goes, stands = step.run.phase is Phase.RESTORING and not step.over, self._known.stands
         if event.standing:
             journal.stand(uuid_, why, now.wall, detail)
-        elif step.over or step.run.phase is not Phase.RESTORING:
+        elif not goes and (stands or step.over):
             journal.unstand(uuid_)
         if before is not None and before.why is why and before.phase is step.run.phase:
             return
-        if retried:  # told already, and it stands in `status` until it works
+        if stands and goes:  # told already, and it stands in `status` until it works
             return
         alike = [other for other, known in OF_WHY.items() if known.id == event.id]
         if event.once and journal.was_told(step.run.token, alike):

@@ -156,5 +156,6 @@ def is_active(host: Host, guest: Guest) -> bool:
 
 
 def told(host: Host) -> list[str]:
-    lines = host.journal("guestwake.service").splitlines()
+    """By the service, or by a manager that came first."""
+    lines = host.journal("guestwake*").splitlines()
     return [line.rstrip(")") for line in lines if "has been restored" in line]

@@ -17,8 +17,6 @@ from reporter import MemoryService, Somebody
 from talking_guests import TalkingGuests
 
 from guestwake.hypervisors.api import Vm
-from guestwake.journal import Journal
-from guestwake.policy.restart import RestartMark
 from guestwake.policy.run import Why
 from guestwake.policy.words import Power, Verb
 from guestwake_wire.messages import ClientState, Strength
@@ -66,7 +64,6 @@ class GuestNight(TalkingGuests):
         self.seen: dict[str, Seen] = {}
         self.kills = self.rng.choice([0.0, 0.0, 0.002, 0.01])
         self._deeds = 0
-        self._journal: Journal | None = None
         self.ends = self.eventful  # of the window, in real seconds
         for name in NAMES[: self.rng.choice([1, 2])]:
             self._stage(name)
@@ -164,7 +161,7 @@ class GuestNight(TalkingGuests):
 
     def _check_verified(self, name: str, seen: Seen) -> None:
         """Its restart is not told to be over while the guest boots."""
-        run = self._journal.run(self.day.uuid(name)) if self._journal else None
+        run = self.day.record(name)
         if run is None or run.why is not Why.RESTARTED:
             return
         service = self.day.service(name)
@@ -192,7 +189,7 @@ class GuestNight(TalkingGuests):
         if self.day.journal_fault is not None:
             return
         for name, seen in self.seen.items():
-            mark = self._mark(name)
+            mark = self.day.mark(name)
             if mark is None and seen.wanted_in is not None:
                 boot = f"guest-boot-{self.day.vm(name).guest_boot}"
                 assert boot != seen.wanted_in, "I8: the mark was lost"
@@ -200,12 +197,6 @@ class GuestNight(TalkingGuests):
             self._check_late(name, seen)
             if seen.restarted is not None:
                 self._check_verified(name, seen)
-
-    def _mark(self, name: str) -> RestartMark | None:
-        """By a journal that stays open: it is looked into whenever nobody has anything to do."""
-        if self._journal is None and self.day.office.journal_path.exists():
-            self._journal = self.day.journal()
-        return self._journal.restart_mark(self.day.uuid(name)) if self._journal else None
 
     def check_quiet(self) -> None:
         for name, seen in self.seen.items():

@@ -10,6 +10,7 @@ I8, a mark is lost to nothing but a new boot; and in the end each VM is as it wa
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
@@ -285,7 +286,8 @@ class ServedDay(TalkingGuests):
                 wishes.agree(workspace)
                 seen.agreed = self.day.real
             case "postpones":
-                wishes.postpone(workspace)
+                with suppress(WorkspaceError):  # who has agreed, or had all there was, may not
+                    wishes.postpone(workspace)
         self._hurry_service()
 
     def _workspace(self, name: str) -> Workspace:

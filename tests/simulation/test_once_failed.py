@@ -12,6 +12,7 @@ from kinds import Seed
 ONCE_FAILED = {
     "faults:200330:1,beta@330.000/1,beta@350.000/9,0": "what somebody started within ten seconds "
     "of the record of a manager that died was taken for ours",
+    "faults:7000018:3,1": "a hypervisor that refused to tell who watches a VM told of nobody",
 }
 
 

@@ -145,14 +145,36 @@ def test_turn_off_is_not_for_a_vm_that_nobody_used(day: Day) -> None:
     assert day.verbs("web01") == ["start", "save"]
 
 
-def test_while_nobody_can_say_who_watches_it_nobody_is_cut_off(day: Day) -> None:
+@pytest.mark.parametrize("fault", ["cannot_tell", "verbs_fail"])
+def test_while_nobody_can_say_who_watches_it_nobody_is_cut_off(day: Day, fault: str) -> None:
     day.workspace("web01", guest_update_duration=5)
     day.at("03:02").viewer_comes("web01")
-    day.at("03:04").cannot_tell("web01", "viewers")
+    getattr(day.at("03:04"), fault)("web01", "viewers")
     day.at("03:07").can_tell("web01", "viewers")
     day.run_until("03:10")
     assert day.power("web01") is Power.RUNNING
     assert day.why("web01") is Why.LENT
+
+
+def test_a_mark_that_could_not_be_taken_off_is_taken_off_by_the_next_manager(day: Day) -> None:
+    day.workspace("web01", Power.PAUSED, guest_update_duration=5)
+    day.at("03:04").verbs_fail("web01", "unmark")
+    day.at("03:30").verbs_work("web01", "unmark")
+    day.run_until("03:31")
+    assert day.power("web01") is Power.PAUSED
+    assert not day.put_back("web01")  # but for the mark
+    day.timer("web01")
+    day.run_until("03:32")
+    assert day.put_back("web01")
+    assert day.verbs("web01") == ["resume", "pause"]
+
+
+def test_a_wake_that_is_refused_for_long_fills_no_log(day: Day) -> None:
+    day.workspace("web01", guest_update_duration=60)
+    day.at("02:50").verbs_fail("web01", Verb.START)
+    day.run_until("04:01")
+    told = [Why.WAKES, Why.WAITS_AFTER_REFUSED_WAKE, Why.WAKE_REFUSED]
+    assert day.events("web01") == told
 
 
 def test_a_hold_keeps_it_up(day: Day) -> None:

@@ -183,7 +183,9 @@ class WatchedJournal(Journal):
         super().__init__(path, readonly=readonly, blank=blank)
         self._db.execute("PRAGMA busy_timeout = 0")
         self._read_only = False
-        self._reached = Reached()  # in a transaction that may yet come to nothing
+        # In a transaction that may yet come to nothing.
+        self._reached = Reached()
+        self._ending: set[tuple[str, Why]] = set()
 
     def become(self, other: Journal) -> None:
         super().become(other)
@@ -200,11 +202,15 @@ class WatchedJournal(Journal):
         room = self._no_room() if self._world.journal_fault == "full" else nullcontext()
         if self._reached:
             self._reached = Reached()
+        if self._ending:
+            self._ending = set()
         with room, super().turn():
             yield
             self._world.point("before commit")
         if self._reached:
             self._world.reached.add(self._reached)
+        if self._ending:
+            self._world.ended |= self._ending
         self._world.point("after commit")
 
     @property
@@ -212,9 +218,10 @@ class WatchedJournal(Journal):
         return self._reached if self._db.in_transaction else self._world.reached
 
     def finish(self, workspace: str, run: WakeRun, why: Why, at: datetime) -> None:
-        super().finish(workspace, run, why, at)
-        self.reached.ended(why)
-        self._world.ended.add((workspace, why))
+        with self._together():
+            super().finish(workspace, run, why, at)
+            self.reached.ended(why)
+            self._ending.add((workspace, why))
 
     def tell(self, workspace: str, token: str, why: Why, at: datetime, detail: str = "") -> None:
         super().tell(workspace, token, why, at, detail)

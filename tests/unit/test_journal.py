@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from guestwake.application import Application
-from guestwake.journal import FOR_EVER, AskedRun, Journal
+from guestwake.journal import FOR_EVER, AskedRun, Journal, Said
 from guestwake.journal_file import _MIGRATIONS, JournalDamaged, JournalError, set_aside
 from guestwake.paths import Paths
 from guestwake.policy.run import Kind, Phase, Prior, WakeRun, Why
@@ -340,19 +340,37 @@ def test_an_edition_is_another_one_whoever_has_written(journal: Journal, path: P
     assert is_another_one()
 
 
-def test_an_edition_is_the_same_where_only_the_record_and_events_were_written(
+def test_an_edition_is_the_same_where_only_record_events_and_reports_were_written(
     journal: Journal, path: Path
 ) -> None:
     edition = journal.edition()
     with journal.turn():
         journal.save("vm", RUN, memory=512)
         journal.tell("vm", RUN.token, Why.HOLDS, OPENS)
-        journal.stand("vm", Why.NOT_PUT_BACK_REFUSED, OPENS, "no space")
-        journal.unstand("vm")
+        journal.hear("vm", Said("start-1", Deadline(OPENS, 1.0, "boot-1"), "service", "", None, 0))
     assert journal.edition() == edition
     with closing(Journal(path)) as other:
         other.save("another", RUN, memory=512)
     assert journal.edition() != edition
+
+
+def test_what_is_saved_already_is_saved_again_where_it_may_be_so_no_more(
+    journal: Journal, path: Path
+) -> None:
+    journal.save("vm", RUN, memory=512)
+    with closing(Journal(path)) as other:
+        other._do("DELETE FROM run")
+    journal.save("vm", RUN, memory=512)
+    assert journal.run("vm") == RUN
+    with suppress(ZeroDivisionError), journal.turn():
+        journal.save("vm", WOKEN, memory=512)
+        raise ZeroDivisionError
+    assert journal.run("vm") == RUN
+    journal.save("vm", WOKEN, memory=512)
+    assert journal.run("vm") == WOKEN
+    journal.finish("vm", WOKEN, Why.PUT_BACK, ENDS)
+    journal.save("vm", WOKEN, memory=512)
+    assert journal.run("vm") == WOKEN
 
 
 def test_an_edition_is_the_same_where_nothing_was_written(journal: Journal, path: Path) -> None:
