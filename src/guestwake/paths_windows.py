@@ -17,6 +17,7 @@ from ctypes import wintypes
 from pathlib import Path
 
 _NAME_CHARS = 1024
+_PATH_CHARS, _FOR_ALL = 260, 0x23  # MAX_PATH, CSIDL_COMMON_APPDATA
 _SAM_COMPATIBLE = 2  # NameSamCompatible: DOMAIN\user
 _PROFILES = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList"
 _MACHINE = r"SOFTWARE\Microsoft\Cryptography"
@@ -78,9 +79,16 @@ def profile(user: str) -> Path | None:
 
 def data_folder(environ: Mapping[str, str], *, administrator: bool) -> Path | None:
     """Where this program may keep things for the whole host, or for who runs it. None: Windows does
-    not tell."""
-    folder = environ.get("ProgramData" if administrator else "LOCALAPPDATA", "")
+    not tell. The host's is asked of Windows itself: an environment is anybody's, and a service may
+    have another than a prompt."""
+    folder = _for_all() if administrator else environ.get("LOCALAPPDATA", "")
     return Path(folder) / "Guestwake" if os.path.isabs(folder) else None
+
+
+def _for_all() -> str:
+    buffer = ctypes.create_unicode_buffer(_PATH_CHARS)
+    failed = ctypes.windll.shell32.SHGetFolderPathW(None, _FOR_ALL, None, 0, buffer)
+    return "" if failed else buffer.value
 
 
 def _folder(key: winreg.HKEYType, name: str) -> str:

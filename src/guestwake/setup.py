@@ -23,10 +23,10 @@ from guestwake.policy.window import Opening, openings, schedule_of
 from guestwake.policy.words import Power
 from guestwake.questions import Progress, Questions, no_progress
 from guestwake.resident import installation
-from guestwake.schedulers.api import SchedulerError
+from guestwake.schedulers.api import Done, SchedulerError
 from guestwake.schedulers.systemd import SystemdScheduler, manager_of
 from guestwake.schedulers.systemd_deeds import systemctl
-from guestwake.schedulers.systemd_install import SERVICE, Done
+from guestwake.schedulers.systemd_install import SERVICE
 from guestwake.schedulers.systemd_state import unit_states
 from guestwake.schedulers.systemd_text import timer_name
 from guestwake.settings import kept

@@ -115,6 +115,10 @@ ROOMS = (
         (*EDGES, *BUILDER, *POLICY, *APIS, *SETTINGS, *KEEPERS, "guestwake.restart_service"),
     ),
     Room(
+        "guestwake.edges.windows_service",
+        (*EDGES, *BUILDER, *APIS, "guestwake_wire.windows_services"),
+    ),
+    Room(
         "guestwake.edges.dbus_bus",
         (*EDGES, *BUILDER, *KEEPERS, "guestwake.hosts.message_bus"),
     ),
@@ -166,7 +170,7 @@ LIBRARIES = {
             *("win32event", "win32evtlog", "win32file", "win32job", "win32security"),
             *("win32service", "win32serviceutil", "winerror"),
         ),
-        ("guestwake.*windows*", "guestwake_guest.windows.windows_*"),
+        ("guestwake.*windows*", "guestwake_guest.windows.windows_*", "guestwake_wire.windows_*"),
     ),
     "cryptography": ("guestwake.channels.pairing",),
     "watchdog": ("guestwake.edges.watch",),

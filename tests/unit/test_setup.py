@@ -18,7 +18,7 @@ from guestwake.edges.setup import EndOfAnswers
 from guestwake.hypervisors.api import NotAllowed, Unreachable
 from guestwake.paths import Paths
 from guestwake.policy.words import Power
-from guestwake.schedulers.systemd_install import Done
+from guestwake.schedulers.api import Done
 from guestwake.setup import Service, Setup, Wish
 
 

@@ -13,10 +13,10 @@ import pytest
 from fake_systemctl import FakeSystemctl
 
 from guestwake.policy.words import Timer
-from guestwake.schedulers.api import SchedulerError
+from guestwake.schedulers.api import Done, SchedulerError
 from guestwake.schedulers.systemd import Manager
 from guestwake.schedulers.systemd_deeds import Deeds
-from guestwake.schedulers.systemd_install import Commands, Done, Installation, packaged
+from guestwake.schedulers.systemd_install import Commands, Installation, packaged
 
 COMMANDS = Commands(
     "/opt/gw/bin/guestwake", "/opt/gw/bin/guestwake-timers", "/opt/gw/bin/guestwake-settings"

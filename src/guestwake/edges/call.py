@@ -43,8 +43,10 @@ SHOWING = ("open",)  # on the desktop of who calls
 
 def call(words: Sequence[str], build: Build | None = None) -> int:
     """Never raises but for what ends a process."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # a service of Windows'
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  to the end of the process
+        if hasattr(stream := getattr(sys, name), "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     if sys.platform == "win32":
         import logging

@@ -169,7 +169,7 @@ def _width() -> int:
         pass
     try:
         return os.get_terminal_size().columns - 2
-    except OSError:
+    except (OSError, ValueError):  # no terminal; a service of Windows' has no output at all
         return 78
 
 
@@ -451,7 +451,7 @@ def _completion(parser: argparse.ArgumentParser) -> None:
 GROUPS = {
     "workspace": "which VMs Guestwake looks after",
     "workspace channel": "the way to the Guest Update Service inside a VM's guest",
-    "service": "the resident service, run by systemd",
+    "service": "the resident service, run by the system",
     "settings": "what counts, where it comes from, and what is wrong with it",
 }
 COMMANDS = (
@@ -676,15 +676,16 @@ COMMANDS = (
     ),
     Command(
         "service install",
-        "have systemd run the resident service",
+        "have the system run the resident service",
         "As root: writes the units of the host's service, makes the user 'guestwake' that it runs "
         "as, enables and starts it. As an ordinary user: the same for one's own VMs, in one's own "
-        "systemd. Files that a package has brought are left as they are, and only enabled.",
+        "systemd. Files that a package has brought are left as they are, and only enabled. On "
+        "Windows, as administrator: a service, and its source in the event log.",
         _service_install,
     ),
     Command(
         "service remove",
-        "take the service out of systemd again",
+        "take the service out of the system again",
         "Ends the service and the runs that are under way, which put back first; removes the "
         "timers, and what 'guestwake service install' has written. Settings, workspaces and their "
         "history stay.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -35,23 +36,49 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Who tells it to stop, and to look; both may be called from any thread.
+Controls = Callable[[Callable[[], None], Callable[[], None]], None]
+
 _GATHER = 0.5  # seconds in which what is heard is one pass
 _RETRIED = (Exit.UNEXPECTED, Exit.HYPERVISOR, Exit.JOURNAL)
 
 
 def serve(arguments: Namespace, application: Application) -> Exit:
     """Until a signal ends it. The managers that it has started go on."""
+    if sys.platform == "win32":
+        from guestwake.edges.windows_service import hosted
+
+        if hosted(partial(_serve, application, bus=False)):
+            return Exit.DONE
+        return _serve(application, _console, bus=False)
+    return _serve(application, _signals, bus=not arguments.no_bus)
+
+
+def _serve(application: Application, controls: Controls, *, bus: bool) -> Exit:
     try:
         with held(application.paths.runtime / "serve.lock"):
-            return asyncio.run(_Service(application, bus=not arguments.no_bus).run())
+            return asyncio.run(_Service(application, controls, bus=bus).run())
     except AlreadyRunning as err:
         log.error("%s: there is one service at a time", err)
         return Exit.ALREADY_RUNNING
 
 
+def _signals(stop: Callable[[], None], hear: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, stop)
+    loop.add_signal_handler(signal.SIGHUP, hear)
+
+
+def _console(stop: Callable[[], None], hear: Callable[[], None]) -> None:
+    """Of Windows: Ctrl-C and Ctrl-Break."""
+    for name in ("SIGINT", "SIGBREAK"):
+        signal.signal(getattr(signal, name), lambda *_: stop())
+
+
 class _Service:
-    def __init__(self, application: Application, *, bus: bool) -> None:
-        self._application = application
+    def __init__(self, application: Application, controls: Controls, *, bus: bool) -> None:
+        self._application, self._controls = application, controls
         self._scheduler = application.scheduler()
         self._starts: Starts = self._scheduler or resident.children(application, _RETRIED)
         self._wants_bus = bus
@@ -66,9 +93,7 @@ class _Service:
 
     async def run(self) -> Exit:
         loop = asyncio.get_running_loop()
-        for one in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(one, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, self._hear)
+        self._controls(partial(_in_loop, loop, self._stop), partial(_in_loop, loop, self._hear))
         watches = Watches(partial(_in_loop, loop, self._hear_of_units))
         self._keys = kept.watch(self._application.paths, partial(_in_loop, loop, self._hear))
         beside = [asyncio.create_task(self._listen()), asyncio.create_task(watchdog())]

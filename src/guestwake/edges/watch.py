@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from os import sep
 from pathlib import Path
+from threading import Thread
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
@@ -56,11 +58,13 @@ class Watches(FileSystemEventHandler):
             self._heard()
 
     def close(self) -> None:
-        self._observer.stop()
+        """Not waited for: who ends has nothing more to hear, and a folder on a disk that hangs
+        would be waited for."""
+        Thread(target=self._observer.stop, daemon=True).start()
 
 
 def _touches(path: str, wanted: str) -> bool:
-    return path == wanted or path.startswith(wanted + "/") or wanted.startswith(path + "/")
+    return path == wanted or path.startswith(wanted + sep) or wanted.startswith(path + sep)
 
 
 def _nearest(folder: Path) -> Path | None:

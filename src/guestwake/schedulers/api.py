@@ -7,6 +7,7 @@ whether one is right, and never waits for a run.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,14 @@ from guestwake.policy.words import Found, Timer
 
 class SchedulerError(Exception):
     """It could not be done; a sentence that names the place."""
+
+
+@dataclass(slots=True)
+class Done:
+    """Sentences: what was done, and what there is to know or do next."""
+
+    done: list[str] = field(default_factory=list)
+    next: list[str] = field(default_factory=list)
 
 
 class Scheduler(Protocol):

@@ -15,12 +15,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import guestwake
-from guestwake.schedulers.api import SchedulerError
+from guestwake.schedulers.api import Done, SchedulerError
 from guestwake.schedulers.systemd import Manager, SystemdScheduler
 from guestwake.schedulers.systemd_deeds import Systemctl, systemctl
 from guestwake.schedulers.systemd_text import TEMPLATE
@@ -40,14 +40,6 @@ _LINGER = "linger"
 
 # Any command but systemctl: whether it went well.
 Run = Callable[[Sequence[str]], bool]
-
-
-@dataclass(slots=True)
-class Done:
-    """Sentences: what was done, and what there is to know or do next."""
-
-    done: list[str] = field(default_factory=list)
-    next: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

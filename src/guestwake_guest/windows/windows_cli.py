@@ -97,16 +97,18 @@ def _unpair(options: list[str]) -> int:
 
 
 def _install(options: list[str]) -> int:
-    from guestwake_guest.windows import windows_service as service
+    from guestwake_guest.windows.windows_service import SERVICE
+    from guestwake_wire import windows_services as services
 
     script = None if getattr(sys, "frozen", False) else os.path.abspath(sys.argv[0])
     if script and os.path.basename(script) == "__main__.py":  # of 'python -m guestwake_guest'
         why = "the service would not find the rest of this program: install guestwake-guest.pyz"
         return _failed(why, Exit.USAGE)
     try:
-        print(service.install(service.command_of(sys.executable, script)))
-        service.start()
-        print(f"started the service {service.NAME}")
+        words = [script, "service"] if script else ["service"]
+        print(services.install(SERVICE, services.command_of(sys.executable, *words)))
+        services.start(SERVICE)
+        print(f"started the service {SERVICE.name}")
     except OSError as error:
         return _failed(
             f"cannot be installed: {error}. Run it as administrator.", Exit.NOT_INSTALLED
@@ -115,10 +117,11 @@ def _install(options: list[str]) -> int:
 
 
 def _uninstall(options: list[str]) -> int:
-    from guestwake_guest.windows import windows_service as service
+    from guestwake_guest.windows.windows_service import SERVICE
+    from guestwake_wire import windows_services as services
 
     try:
-        there = service.uninstall()
+        there = services.uninstall(SERVICE)
     except OSError as error:
         return _failed(
             f"cannot be uninstalled: {error}. Run it as administrator.", Exit.NOT_INSTALLED

@@ -25,7 +25,7 @@ _shtab_guestwake_commands() {
     restart:'Restarts a guest that needs it for its updates, over whatever is going on in it: who says so has saved what is open. A VM that is at rest is woken for it and put back.'
     resume:'Ends a pause. Windows that passed meanwhile are not caught up; one that is open now is joined at the next look of the timer.'
     serve:'The Guest Restart Management Service: keeps a timer for each workspace as the settings say, finishes runs that were left without their manager, sees to the restarts that updates need when their owner logs on, and answers on D-Bus. '"'"'guestwake service install'"'"' has systemd run it. Where no systemd runs it keeps the time itself.'
-    service:'the resident service, run by systemd'
+    service:'the resident service, run by the system'
     settings:'what counts, where it comes from, and what is wrong with it'
     setup:'Asks which VMs to look after, when and for how long, and shows what it would do: which workspaces, settings, timers and units it would write, and the next windows. Only when you agree does it do that. What is there already stays as it is, so that it may be called again. With --yes it asks nothing; without a terminal and without --yes it only shows, and ends with 21. As root it is for the VMs of the host, as an ordinary user for one'"'"'s own.'
     skip:'Leaves out the next window that has not begun. Saying it twice leaves out one window.'
@@ -39,7 +39,7 @@ _shtab_guestwake_commands() {
 
 _shtab_guestwake_service_commands() {
   local _commands=(
-    install:'As root: writes the units of the host'"'"'s service, makes the user '"'"'guestwake'"'"' that it runs as, enables and starts it. As an ordinary user: the same for one'"'"'s own VMs, in one'"'"'s own systemd. Files that a package has brought are left as they are, and only enabled.'
+    install:'As root: writes the units of the host'"'"'s service, makes the user '"'"'guestwake'"'"' that it runs as, enables and starts it. As an ordinary user: the same for one'"'"'s own VMs, in one'"'"'s own systemd. Files that a package has brought are left as they are, and only enabled. On Windows, as administrator: a service, and its source in the event log.'
     remove:'Ends the service and the runs that are under way, which put back first; removes the timers, and what '"'"'guestwake service install'"'"' has written. Settings, workspaces and their history stay.'
   )
   _describe 'guestwake service commands' _commands
