@@ -227,7 +227,10 @@ class Conversation:
         if heard.hello is not None:
             self._answered = common_version(VERSIONS, heard.hello.versions) is not None
             self._window_told, self._over_told = None, False
-        if not self._answered or heard.report is None:
+        if heard.report is None:
+            return None
+        if not self._answered:  # its hello may have been lost among too many: it is asked for
+            self._heard_at = now.elapsed if self._heard_at is None else self._heard_at
             return None
         self._heard_at, self._asked = now.elapsed, 0
         return heard.report

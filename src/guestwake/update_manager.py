@@ -358,7 +358,8 @@ class UpdateManager:
         except JournalError as err:
             log.error("'%s' cannot be recorded: %s", self._workspace.name, err)
             step, recorded = self._weigh(seen, occasion, Rivals(), now), False
-        self._run = step.run
+        if recorded or step.verb not in _WAKES:  # it is not woken, and somebody else may wake it
+            self._run = step.run
         self._office.progress(step, now)
         return step, recorded
 

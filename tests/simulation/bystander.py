@@ -107,7 +107,7 @@ class Bystander:
             self._see_use(name, seen)
 
     def _taken(self, name: str, what: str) -> None:
-        if what not in ("stops", "shuts down"):
+        if self._is_blind or what not in ("stops", "shuts down"):
             return
         record = self._day.record(name)
         if record and record.token == self._seen[name].token and record.phase in _AT_WORK:
@@ -117,7 +117,7 @@ class Bystander:
         if seen.disturbed or self._day.real <= seen.ends + LATE or seen.token is None:
             return
         it = self._day.vm(name)
-        late = it.power is Power.RUNNING and self._is_ours(it)
+        late = it.power is Power.RUNNING and self._is_ours(name, it)
         assert not late or self._it.is_told_as_untold(name), "I2: awake past its end"
 
     def _see_use(self, name: str, seen: _Seen) -> None:
@@ -126,7 +126,7 @@ class Bystander:
         if not came or not day.running(name) or day.journal_fault or day.machine._faults:
             return
         it, record = day.vm(name), day.record(name)
-        if not self._is_ours(it) or record is None or record.token != seen.token:
+        if not self._is_ours(name, it) or record is None or record.token != seen.token:
             return
         if record.woke is None or record.phase not in _AT_WORK or it.power is not Power.RUNNING:
             return
@@ -174,7 +174,7 @@ class Bystander:
         """The host goes down, in order: it has had a minute and a half."""
         for name, seen in self._seen.items():
             it = self._day.vm(name)
-            up = it.power is Power.RUNNING and self._is_ours(it)
+            up = it.power is Power.RUNNING and self._is_ours(name, it)
             assert seen.disturbed or not up, f"{name}: the host goes down under it"
 
     def check_quiet(self) -> None:
@@ -206,7 +206,7 @@ class Bystander:
             last = row
             assert times <= TOLD_MOST, f"told {times} times, one after the other: {row[2]}"
 
-    def _is_ours(self, it: MemoryVm) -> bool:
-        watched = self._it.observer.vms[it.name]
+    def _is_ours(self, name: str, it: MemoryVm) -> bool:
+        watched = self._it.observer.vms[name]
         left = watched.touched or watched.unclear or watched.removed
         return it.start is not None and it.start.id == watched.ours and not left

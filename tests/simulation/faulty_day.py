@@ -369,6 +369,8 @@ class FaultyDay(RandomDay):
             self.happens(f"guest's agent {'comes' if it.guest.agent else 'goes'}", name)
             return
         act = self.rng.choice([machine.crashes, machine.guest_shuts_down, machine.guest_restarts])
+        if it.start is not None and it.start.at == self.day.now().elapsed:
+            return  # started and gone between two looks: nobody can tell whose it was
         self.happens(f"guest {act.__name__.removeprefix('guest_').replace('_', ' ')}", name)
         act(it.vm)
 

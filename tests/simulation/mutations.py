@@ -267,9 +267,44 @@ MUTATIONS = (
         "half-a-look-is-enough",
         "While libvirt does not answer who watches a VM, it is hibernated under them.",
         "look.py",
-        "        return there or frozenset()\n    except Unreachable:\n        raise\n",
-        "        return there or frozenset()\n",
+        "    there = senses.viewers.viewers(workspace.vm) if senses.viewers else None\n",
+        "    try:\n"
+        "        there = senses.viewers.viewers(workspace.vm) if senses.viewers else None\n"
+        "    except HypervisorError:\n"
+        "        return frozenset()\n",
         "test_stories.py::test_while_nobody_can_say_who_watches_it_nobody_is_cut_off",
+    ),
+    Wrong(
+        "not-recorded-and-woken",
+        "Whoever resumes a VM in the moment in which our journal fails finds it paused again.",
+        "update_manager.py",
+        "        if recorded or step.verb not in _WAKES:",
+        "        if True:",
+        "test_stories.py::test_who_resumes_what_could_not_be_recorded_keeps_it",
+    ),
+    Wrong(
+        "hypervisor-back-without-a-queue",
+        "Where the hypervisor comes back, whoever looks first goes first.",
+        "policy/wake.py",
+        "    Why.WAITS_FOR_HYPERVISOR,\n    Why.WAITS_FOR_NETWORK,\n",
+        "    Why.WAITS_FOR_NETWORK,\n",
+        "test_once_failed.py::test_a_day_that_once_failed_keeps_every_promise[crowd:20261341:2]",
+    ),
+    Wrong(
+        "a-lost-hello-is-lost",
+        "A guest whose hello was lost among too many messages is not heard until its next start.",
+        "conversation.py",
+        "            self._heard_at = now.elapsed if self._heard_at is None else self._heard_at\n",
+        "",
+        "test_once_failed.py::test_a_day_that_once_failed_keeps_every_promise[guests:20261212:5,6]",
+    ),
+    Wrong(
+        "the-mark-stays",
+        "A mark that could not be taken off stays, and tells of a run that is long over.",
+        "update_manager.py",
+        "        if known and self._run is None:\n            self._unmark()\n",
+        "",
+        "test_stories.py::test_a_mark_that_could_not_be_taken_off_is_taken_off_by_the_next_manager",
     ),
     Wrong(
         "lent-is-put-back-at-once",

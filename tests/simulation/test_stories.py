@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from day import NOBODY_ANSWERS, Day
+from day import NOBODY_ANSWERS, At, Day
 
 from guestwake.policy.run import Why
 from guestwake.policy.words import Network, Power, Verb
@@ -154,6 +154,16 @@ def test_while_nobody_can_say_who_watches_it_nobody_is_cut_off(day: Day, fault: 
     day.run_until("03:10")
     assert day.power("web01") is Power.RUNNING
     assert day.why("web01") is Why.LENT
+
+
+def test_who_resumes_what_could_not_be_recorded_keeps_it(day: Day) -> None:
+    day.workspace("web01", Power.PAUSED, guest_update_duration=5)
+    day.at("02:59").journal_is("read-only")
+    At(day, day.moment("03:00") + 0.5).somebody_resumes("web01")
+    day.at("03:02").journal_is(None)
+    day.run_until("03:15")
+    assert day.power("web01") is Power.RUNNING
+    assert day.verbs("web01") == []
 
 
 def test_a_mark_that_could_not_be_taken_off_is_taken_off_by_the_next_manager(day: Day) -> None:

@@ -68,7 +68,15 @@ _WAITS = {
     Wait.MEMORY: Why.WAITS_FOR_MEMORY,
     Wait.DISK: Why.WAITS_FOR_DISK,
 }
-_ROOM = (Why.WAITS_FOR_MEMORY, Why.WAITS_FOR_DISK)
+# What all on a host wait for, and which is over for all of them at once.
+_COMMON = (
+    Why.WAITS_FOR_MEMORY,
+    Why.WAITS_FOR_DISK,
+    Why.WAITS_FOR_HYPERVISOR,
+    Why.WAITS_FOR_NETWORK,
+    Why.WAITS_FOR_AC_POWER,
+    Why.WAITS_FOR_HOST,
+)
 # How a run ends that waited to the end of its window and never woke the VM.
 _NEVER_WOKEN = {
     Why.WAITS_FOR_NETWORK: Why.NO_NETWORK,
@@ -141,6 +149,9 @@ def next_step(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, no
 
 
 def _waiting(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
+    if facts.trouble is Trouble.NOT_RECORDED:
+        retry, why = now.after(WAKE_PAUSE), Why.WAITS_FOR_JOURNAL
+        run = replace(run, why=why, asked=None, retry=retry)
     if facts.told_to_stop and run.parked:
         return replace(wait(run, run.why, now), leave=True)
     if facts.power in UNSETTLED and (run.parked or not _must_end(run, facts, now)):
@@ -231,8 +242,8 @@ def _not_admitted(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Why |
     if comes and waited < LETS_PASS and not is_first(me, facts.others):
         return Why.WAITS_FOR_STARTS
     refused = admit(me, facts.others, facts.host, limits, now)
-    if refused is None and run.why in _ROOM and facts.others:
-        return Why.WAITS_FOR_STARTS  # those who find room as well are in the queue at the next look
+    if refused is None and run.why in _COMMON and facts.others:
+        return Why.WAITS_FOR_STARTS  # those for whom it is over as well queue until the next look
     return _WAITS[refused] if refused else None
 
 
@@ -296,9 +307,7 @@ def _waking(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Step:
     )
     overdue = run.asked is not None and -run.asked.left(now) > limits.task_timeout
     if facts.trouble is not None or overdue:
-        unrecorded = facts.trouble is Trouble.NOT_RECORDED
-        why = Why.WAITS_FOR_JOURNAL if unrecorded else Why.WAITS_AFTER_REFUSED_WAKE
-        retry = now.after(WAKE_PAUSE)
+        retry, why = now.after(WAKE_PAUSE), Why.WAITS_AFTER_REFUSED_WAKE
         waiting = replace(waiting, why=why, asked=None, retry=retry)
     # It is slow to wake, or the manager died between the record and the act: asked (again).
     return _waiting(waiting, facts, limits, now)
