@@ -69,8 +69,7 @@ def children(application: Application, retried: Collection[int]) -> Starts:
     from guestwake.schedulers.children import Children
 
     root = [] if application.paths.root is None else ["--root", str(application.paths.root)]
-    program = [] if getattr(sys, "frozen", False) else ["-P", "-m", "guestwake.edges.cli"]
-    command = [sys.executable, *program, *root, "wake", "--scheduled"]
+    command = [sys.executable, "-P", "-m", "guestwake.edges.cli", *root, "wake", "--scheduled"]
     return Children(command, lambda code: code < 0 or code in retried)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from windows_scene import Scene, until
 
-from guestwake_guest.windows.sessions import Told, sessions, untold
+from guestwake_guest.windows.sessions import sessions
 from guestwake_guest.windows.signal import WindowsSignal
 from guestwake_guest.windows.update_client import (
     ASK_AGAIN,
@@ -15,6 +15,7 @@ from guestwake_guest.windows.update_client import (
     Entry,
 )
 from guestwake_wire.messages import ClientState, Reason, SessionKind, Strength
+from guestwake_wire.terminal_services import Told, untold
 
 SERVICING = r"SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing"
 AUTO_UPDATE = r"SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update"

@@ -61,6 +61,7 @@ SETTINGS = ("guestwake.settings",)
 BACK_ENDS = tuple(
     f"guestwake.{name}" for name in ("hypervisors", "schedulers", "hosts", "channels")
 )
+SESSIONS = tuple(f"guestwake_wire.{name}" for name in ("terminal_services", "windows_sessions"))
 CHANNELS = tuple(f"guestwake.channels.{name}" for name in ("api", "socket"))
 BUILDER = (
     "guestwake.application",
@@ -98,7 +99,7 @@ ROOMS = (
     Room("guestwake.hypervisors", ("guestwake.hypervisors", *CHANNELS, *WORDS)),
     Room("guestwake.schedulers", ("guestwake.schedulers", "guestwake.errand", *WORDS)),
     Room("guestwake.errand", ("guestwake.paths",)),
-    Room("guestwake.hosts", ("guestwake.hosts", *WORDS)),
+    Room("guestwake.hosts", ("guestwake.hosts", *SESSIONS, *WORDS)),
     Room(
         "guestwake.channels",
         ("guestwake.channels", "guestwake_wire", "guestwake.whole_file", *WORDS),

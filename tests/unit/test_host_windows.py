@@ -14,6 +14,7 @@ import pytest
 from guestwake.hosts.api import HostError, Inhibited
 from guestwake.hosts.windows import WindowsHost
 from guestwake.policy.words import Logon, Network
+from guestwake_wire.terminal_services import Told
 
 
 class Calls:
@@ -25,6 +26,15 @@ class Calls:
         self.down = False
         self.requests: list[str] = []
         self.trouble: OSError | None = None
+        self.told: list[Told] = []
+
+    def sessions(self) -> list[Told]:
+        if self.trouble:
+            raise self.trouble
+        return self.told
+
+    def computer(self) -> str:
+        return "PC01"
 
     def connectivity(self) -> tuple[int, int] | None:
         return self.hint
@@ -65,7 +75,6 @@ class Psutil:
 
     def __init__(self) -> None:
         self.battery: Any = None
-        self.logged_on: list[Any] = []
         self.connections: list[Any] = []
         self.processes: dict[int, float | Exception] = {}
 
@@ -74,9 +83,6 @@ class Psutil:
 
     def sensors_battery(self) -> Any:
         return self.battery
-
-    def users(self) -> list[Any]:
-        return self.logged_on
 
     def net_connections(self, kind: str) -> list[Any]:
         assert kind == "tcp"
@@ -151,20 +157,31 @@ def test_room(host: WindowsHost, calls: Calls, tmp_path: Path) -> None:
     assert host.look(None).shutting_down
 
 
-def test_who_is_logged_on(host: WindowsHost, psutil: Psutil) -> None:
-    psutil.logged_on = [
-        SimpleNamespace(name="bert", started=200.0),
-        SimpleNamespace(name="anna", started=100.0),
+def told(user: str, domain: str, seconds: int, state: int = 0) -> Told:
+    """`seconds`: of 1970, when it was logged on."""
+    since = (seconds + 11_644_473_600) * 10_000_000
+    return Told(user, state, "Console", since, 0, since, domain)
+
+
+def test_who_is_logged_on(host: WindowsHost, calls: Calls) -> None:
+    """A user of a domain has its name too, as an owner has."""
+    calls.told = [
+        told("bert", "CORP", 200, state=4),
+        told("anna", "pc01", 100),
+        told("", "", 50),
+        told("eve", "PC01", 70, state=6),
     ]
     assert host.logons() == (
         Logon("anna", datetime.fromtimestamp(100, UTC)),
-        Logon("bert", datetime.fromtimestamp(200, UTC)),
+        Logon("CORP\\bert", datetime.fromtimestamp(200, UTC)),
     )
+    calls.trouble = OSError("no")
+    assert host.logons() is None
 
 
-def test_a_logon_without_a_time_is_one(host: WindowsHost, psutil: Psutil) -> None:
+def test_a_logon_without_a_time_is_one(host: WindowsHost, calls: Calls) -> None:
     """Windows' 0 is the beginning of 1601."""
-    psutil.logged_on = [SimpleNamespace(name="anna", started=-11644473600.0)]
+    calls.told = [told("anna", "PC01", -11_644_473_600)]
     assert host.logons() == (Logon("anna", datetime(1601, 1, 1, tzinfo=UTC)),)
 
 

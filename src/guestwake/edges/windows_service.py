@@ -105,7 +105,8 @@ class WindowsInstallation:
     def install(self, *, linger: bool = False) -> Done:
         """`linger`: of systemd; nothing here ends at a logoff."""
         told = Done()
-        told.done.append(services.install(SERVICE, _command()))
+        serve = services.command_of(sys.executable, "-P", "-m", "guestwake.edges.cli", "serve")
+        told.done.append(services.install(SERVICE, serve))
         if (messages := _messages()) is not None:
             windows_event_log.register(str(messages))
             told.done.append(f"the event log has the texts of {messages}")
@@ -130,11 +131,6 @@ class WindowsInstallation:
             windows_event_log.unregister()
         told.next.append("A run that is under way goes on, and puts back at its window's end.")
         return told
-
-
-def _command() -> str:
-    words = [] if getattr(sys, "frozen", False) else ["-P", "-m", "guestwake.edges.cli"]
-    return services.command_of(sys.executable, *words, "serve")
 
 
 def _messages() -> Path | None:

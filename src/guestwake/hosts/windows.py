@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,9 +17,11 @@ from typing import Any, Final, Protocol
 
 from guestwake.hosts.api import HostError, Inhibited
 from guestwake.policy.words import HostFacts, Logon, Network
+from guestwake_wire.terminal_services import PEOPLE, Told
 
 RDP_PORT: Final = 3389
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)  # fromtimestamp takes none before it on Windows
+_FILETIME_BEGINS: Final = datetime(1601, 1, 1, tzinfo=UTC)
+_TICKS: Final = 10  # a microsecond, in FILETIME's
 
 # NL_NETWORK_CONNECTIVITY_LEVEL_HINT and _COST_HINT of nldef.h
 _UNKNOWN, _NONE, _CONSTRAINED = 0, 1, 4  # constrained: by a captive portal
@@ -36,6 +39,14 @@ class Win32(Protocol):
     def shutting_down(self) -> bool: ...
     def suspend(self) -> None:
         """Raises OSError."""
+        ...
+
+    def sessions(self) -> Iterable[Told]:
+        """Raises OSError."""
+        ...
+
+    def computer(self) -> str:
+        """Its NetBIOS name. Raises OSError."""
         ...
 
     def awake(self, why: str) -> AbstractContextManager[None]:
@@ -61,12 +72,13 @@ class WindowsHost:
     def logons(self) -> tuple[Logon, ...] | None:
         """Sessions at the console and over RDP; a service has none."""
         try:
-            told = self._psutil.users()
-        except (OSError, self._psutil.Error):
+            told, computer = self._win32.sessions(), self._win32.computer()
+        except OSError:
             return None
+        people = [one for one in told if one.user and one.state in PEOPLE]
         return tuple(
-            Logon(one.name, _EPOCH + timedelta(seconds=one.started))
-            for one in sorted(told, key=lambda one: one.started)
+            Logon(_account(one, computer), _since(one))
+            for one in sorted(people, key=lambda one: one.logged_on)
         )
 
     def rdp_peers(self) -> frozenset[str]:
@@ -141,6 +153,16 @@ class WindowsHost:
 
     def _began(self, pid: int) -> str:
         return f"{self._psutil.Process(pid).create_time():.3f}"
+
+
+def _account(one: Told, computer: str) -> str:
+    """As `paths_windows.account_name` has it: one of this computer's own by the bare name."""
+    own = one.domain.lower() in ("", computer.lower())
+    return one.user if own else f"{one.domain}\\{one.user}"
+
+
+def _since(one: Told) -> datetime:
+    return _FILETIME_BEGINS + timedelta(microseconds=one.logged_on // _TICKS)
 
 
 def _windows() -> Win32:

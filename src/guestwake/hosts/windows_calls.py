@@ -16,6 +16,9 @@ import win32api
 import win32con
 import win32security
 
+from guestwake_wire.terminal_services import Told
+from guestwake_wire.windows_sessions import told
+
 # An address of the Internet, in network order, of which only the way to it is asked. It is one
 # that stands for others in documentation: nothing is ever sent.
 _SOMEWHERE = int.from_bytes(bytes((198, 51, 100, 1)), "little")
@@ -77,6 +80,15 @@ class WindowsCalls:
         sleep.restype = wintypes.BOOLEAN  # a byte: what else is in the register is not its answer
         if not sleep(0, 0, 0):
             raise ctypes.WinError(ctypes.get_last_error())
+
+    def sessions(self) -> tuple[Told, ...]:
+        return told()
+
+    def computer(self) -> str:
+        try:
+            return str(win32api.GetComputerName())
+        except pywintypes.error as err:
+            raise OSError(0, err.strerror, None, err.winerror) from err
 
     def awake(self, why: str) -> AbstractContextManager[None]:
         reason = _Reason(0, 1, why)

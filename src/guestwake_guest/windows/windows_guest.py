@@ -13,10 +13,11 @@ from guestwake_guest.report import Findings, Identity
 from guestwake_guest.view import Unclear
 from guestwake_guest.windows.detectors import DETECTORS
 from guestwake_guest.windows.registry import Registry
-from guestwake_guest.windows.sessions import Told, sessions
+from guestwake_guest.windows.sessions import sessions
 from guestwake_guest.windows.update_client import UpdateClient
 from guestwake_guest.windows.view import WindowsView
 from guestwake_wire.messages import ClientState, Session, SessionKind
+from guestwake_wire.terminal_services import Told
 
 _SETTLED_WITHIN, _LOOKS_EACH = 30.0, 0.2
 _NOBODY_KNOWS = Session("?", SessionKind.GRAPHICAL, 0, None)

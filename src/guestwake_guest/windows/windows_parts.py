@@ -29,8 +29,8 @@ from guestwake_guest.windows.windows_event import NAME
 from guestwake_guest.windows.windows_guest import WindowsGuest
 from guestwake_guest.windows.windows_port import Port
 from guestwake_guest.windows.windows_registry import WindowsRegistry
-from guestwake_guest.windows.windows_sessions import told
 from guestwake_guest.windows.windows_watch import Watch
+from guestwake_wire.windows_sessions import told
 
 # Users may not write below SOFTWARE, and this key they may not read.
 _KEY = r"SOFTWARE\Guestwake\Guest"

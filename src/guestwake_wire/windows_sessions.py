@@ -10,7 +10,7 @@ import ctypes
 from collections.abc import Iterator
 from ctypes import wintypes
 
-from guestwake_guest.windows.sessions import Told, untold
+from guestwake_wire.terminal_services import Told, untold
 
 _SESSION_INFO = 24  # WTSSessionInfo
 _HERE = ctypes.c_void_p(0)  # WTS_CURRENT_SERVER_HANDLE
@@ -75,6 +75,7 @@ def _one(wts: ctypes.WinDLL, number: int) -> Told | None:
         if size.value < ctypes.sizeof(_Info):
             raise OSError("Windows tells less of a session than it should")
         it = found.contents
-        return Told(it.user, it.state, it.station, it.logged_on, it.last_input, it.now)
+        times = (it.logged_on, it.last_input, it.now)
+        return Told(it.user, it.state, it.station, *times, it.domain)
     finally:
         wts.WTSFreeMemory(found)
