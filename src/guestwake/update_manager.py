@@ -60,7 +60,8 @@ AGENT_ASKED_EACH = 60.0
 HEARS_AGAIN = 0.5  # seconds
 
 _WINDOW_OPEN = (Phase.WATCHING, Phase.HOLDING, Phase.RESTARTING)
-_WAKES = (Verb.START, Verb.RESUME, Verb.WAKE_UP, Verb.RESTART)
+_ENDS_REST = (Verb.START, Verb.RESUME, Verb.WAKE_UP)
+_WAKES = (*_ENDS_REST, Verb.RESTART)
 _AWAKE = (Phase.WAKING, Phase.HOLDING, Phase.RESTARTING, Phase.LENT, Phase.RESTORING)
 
 
@@ -358,7 +359,7 @@ class UpdateManager:
         except JournalError as err:
             log.error("'%s' cannot be recorded: %s", self._workspace.name, err)
             step, recorded = self._weigh(seen, occasion, Rivals(), now), False
-        if recorded or step.verb not in _WAKES:  # it is not woken, and somebody else may wake it
+        if recorded or step.verb not in _ENDS_REST:  # not woken: somebody else may wake it
             self._run = step.run
         self._office.progress(step, now)
         return step, recorded

@@ -9,6 +9,7 @@ assert sys.platform == "win32"
 import os
 import subprocess
 from contextlib import contextmanager, suppress
+from time import monotonic, sleep
 from typing import Any, Iterator, NamedTuple
 
 import pywintypes
@@ -18,6 +19,7 @@ import winerror
 
 _RESTARTS = [(win32service.SC_ACTION_RESTART, 5000)] * 3
 _DAY = 86400
+_STOPS_WITHIN = 60.0  # seconds
 
 
 class Known(NamedTuple):
@@ -82,7 +84,8 @@ def _describe(service: Any, known: Known) -> None:
 def start(known: Known) -> None:
     """Anew, where another program of that name is running. Raises OSError."""
     with _translated(known):
-        win32serviceutil.RestartService(known.name)
+        _stop(known)
+        win32serviceutil.StartService(known.name)
 
 
 def uninstall(known: Known) -> bool:
@@ -94,10 +97,21 @@ def uninstall(known: Known) -> bool:
             if error.winerror == winerror.ERROR_SERVICE_DOES_NOT_EXIST:
                 return False
             raise
-        with suppress(pywintypes.error):  # it does not run
-            win32serviceutil.StopService(known.name)
+        _stop(known)
         win32serviceutil.RemoveService(known.name)
         return True
+
+
+def _stop(known: Known) -> None:
+    """And wait until it has: what is removed while it runs is there until it ends, and what it had
+    begun would come after. Raises pywintypes.error, OSError."""
+    until = monotonic() + _STOPS_WITHIN
+    while win32serviceutil.QueryServiceStatus(known.name)[1] != win32service.SERVICE_STOPPED:
+        if monotonic() > until:
+            raise OSError(f"{known.name} does not stop: end its process, and call again")
+        with suppress(pywintypes.error):  # it is just starting, or was told already
+            win32serviceutil.StopService(known.name)
+        sleep(0.2)
 
 
 def command_of(program: str, *words: str) -> str:

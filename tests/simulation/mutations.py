@@ -278,9 +278,17 @@ MUTATIONS = (
         "not-recorded-and-woken",
         "Whoever resumes a VM in the moment in which our journal fails finds it paused again.",
         "update_manager.py",
-        "        if recorded or step.verb not in _WAKES:",
+        "        if recorded or step.verb not in _ENDS_REST:",
         "        if True:",
         "test_stories.py::test_who_resumes_what_could_not_be_recorded_keeps_it",
+    ),
+    Wrong(
+        "not-recorded-and-restarted-for-ever",
+        "A restart that cannot be recorded is decided anew each second, and the VM stays up.",
+        "update_manager.py",
+        "step.verb not in _ENDS_REST:",
+        "step.verb not in _WAKES:",
+        "test_restarts.py::test_a_restart_that_cannot_be_recorded_keeps_no_vm_up",
     ),
     Wrong(
         "hypervisor-back-without-a-queue",

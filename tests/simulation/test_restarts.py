@@ -7,6 +7,7 @@ from day import Day
 
 from guestwake.policy.run import Phase, Why
 from guestwake.policy.words import Power, Verb
+from guestwake.wishes import Wishes
 from guestwake_wire.messages import Nudge, RestartNotice, Strength, Window, WindowOver
 
 
@@ -32,6 +33,17 @@ def test_a_restart_that_updates_ask_for_is_done_in_the_window_and_verified(day: 
     told = [why for why in day.events("web01") if why in (Why.RESTARTS, Why.RESTARTED)]
     assert told == [Why.RESTARTS, Why.RESTARTED]
     assert said(day, RestartNotice) == [RestartNotice(0)]
+
+
+def test_a_restart_that_cannot_be_recorded_keeps_no_vm_up(day: Day) -> None:
+    day.workspace("web01", reports=True, restart_in_window=0)
+    day.at("03:05").guest_needs_restart("web01")
+    wishes = Wishes(day.office)
+    day.at("03:10").does(lambda: wishes.agree(day.office.workspaces.find("web01")))
+    day.at("03:10").journal_is("read-only")
+    day.run_until("04:10")
+    assert day.power("web01") is Power.SAVED
+    assert Verb.RESTART not in day.verbs("web01")
 
 
 def test_the_guest_is_told_of_the_window_and_nudged_once(day: Day) -> None:

@@ -317,6 +317,25 @@ def test_a_logoff_while_they_are_read_forgets_nothing(
     assert host.time() == "05:00"  # they leave in that very reading, too
 
 
+def test_a_logon_while_they_are_read_forgets_nothing(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.registry.write(rf"{USER}\VM", text(TIME, "05:00"))
+    host.remember()
+    host.registry.away.add(ALICE)
+    whole = host.registry.read
+
+    def comes(path: str, bytes_max: int) -> RegKey | None:
+        found = whole(path, bytes_max)
+        host.registry.away.clear()
+        return found
+
+    monkeypatch.setattr(host.registry, "read", comes)
+    host.remember()
+    host.registry.away.add(ALICE)
+    assert host.time() == "05:00"
+
+
 def test_a_user_who_was_never_seen_has_set_nothing(host: Host) -> None:
     host.registry.write(rf"{USER}\VM", text(TIME, "05:00"))
     host.registry.away.add(ALICE)

@@ -43,6 +43,17 @@ def test_where_the_disk_fails_the_old_one_stands_and_no_draft(
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_what_died_long_ago_is_swept_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    old, new, others = (tmp_path / name for name in (".a.json.1", ".a.json.2", ".b.json.1"))
+    for left in (old, new, others):
+        left.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    os.utime(others, (0, 0))
+    write_whole(file, b"one")
+    assert sorted(tmp_path.iterdir()) == sorted([file, new, others])
+
+
 def test_what_a_dead_process_of_this_number_left_is_in_nobodys_way(tmp_path: Path) -> None:
     file, elsewhere = tmp_path / "a.json", tmp_path / "elsewhere"
     elsewhere.write_bytes(b"not ours")

@@ -130,13 +130,14 @@ class TcpChannel:
     def _knock(self, connection: socket.socket) -> None:
         try:
             stream = self._let_in(connection)
-        except OSError:
-            stream = None
+            guest = None if stream is None else _Guest(stream, self._on_ready)
+        except (OSError, RuntimeError):  # it has gone, or no thread is left
+            guest = None
         finally:
             with self._lock:
                 self._knocking -= 1
-        if stream is not None:
-            self._take(_Guest(stream, self._on_ready))
+        if guest is not None:
+            self._take(guest)
 
     def _let_in(self, connection: socket.socket) -> ssl.SSLSocket | None:
         """Raises OSError. None: it was no guest."""
@@ -144,16 +145,16 @@ class TcpChannel:
         # A time limit of the socket would begin anew with each byte.
         watchdog = threading.Timer(KNOCKS_SECONDS, cut, (stream,))
         watchdog.daemon = True
-        watchdog.start()
         secret = b""
         try:
+            watchdog.start()
             stream.do_handshake()
             while len(secret) < SECRET_BYTES:
                 more = stream.recv(SECRET_BYTES - len(secret))
                 if not more:
                     raise ConnectionResetError
                 secret += more
-        except OSError:
+        except (OSError, RuntimeError):
             stream.close()
             raise
         finally:
@@ -189,7 +190,11 @@ class _Guest:
     def __init__(self, stream: ssl.SSLSocket, on_ready: Callable[[], None]) -> None:
         self.stream = stream
         self.alone = threading.Lock()  # TLS is for one thread at a time, its end too
-        self._watch = ThreadWatch(stream, on_ready)
+        try:
+            self._watch = ThreadWatch(stream, on_ready)
+        except RuntimeError:
+            stream.close()
+            raise
         self.arm = self._watch.arm
 
     def receive(self, bytes_max: int) -> bytes:

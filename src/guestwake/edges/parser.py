@@ -688,7 +688,7 @@ COMMANDS = (
         "take the service out of the system again",
         "Ends the service and the runs that are under way, which put back first; removes the "
         "timers, and what 'guestwake service install' has written. Settings, workspaces and their "
-        "history stay.",
+        "history stay. On Windows runs that are under way go on to their window's end.",
         _json,
     ),
     Command(

@@ -11,7 +11,6 @@ import sys
 assert sys.platform == "win32"
 
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,6 +46,8 @@ class _Host(win32serviceutil.ServiceFramework):  # type: ignore[misc]  # pywin32
 
     def __init__(self, words: Any) -> None:
         super().__init__(words)
+        # What pywin32 itself has to say would have the texts of our own source replaced by its own.
+        servicemanager.SetEventSourceName(f"{SERVICE.name} service")
         self._is_told = False
         self._stop: Callable[[], None] | None = None
         self._hear: Callable[[], None] | None = None
@@ -96,6 +97,10 @@ class WindowsInstallation:
     """As `systemd_install.Installation`. Raises OSError, SchedulerError."""
 
     def __init__(self, application: Application) -> None:
+        if application.paths.root is not None:
+            raise SchedulerError(
+                "a service is for the real system: leave out --root, and unset GUESTWAKE_ROOT"
+            )
         if application.paths.user is not None:
             raise SchedulerError(
                 "the service is an administrator's: open an elevated prompt, and call again"
@@ -127,8 +132,7 @@ class WindowsInstallation:
             for uuid in sorted(scheduler.workspaces()):
                 scheduler.remove(uuid)
                 told.done.append(f"removed the task {uuid}")
-        with suppress(FileNotFoundError):
-            windows_event_log.unregister()
+        windows_event_log.unregister()
         told.next.append("A run that is under way goes on, and puts back at its window's end.")
         return told
 

@@ -12,7 +12,6 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -206,7 +205,21 @@ class Libvirt:
         """From the leases of libvirt's own networks and the host's ARP table. Empty where neither
         knows it."""
         with self._asked(vm, "look at") as domain:
-            return frozenset(address for source in _ADDRESSES for address in source(domain))
+            return frozenset(
+                address for source in _ADDRESSES for address in self._told_by(source, domain)
+            )
+
+    def _told_by(self, source: int, domain: libvirt.virDomain) -> list[str]:
+        """Raises libvirtError where the connection is lost."""
+        try:
+            interfaces = domain.interfaceAddresses(source)
+        except libvirt.libvirtError as err:  # not running, or not a question for this driver
+            if self._connection.kind(err) is Unreachable:
+                raise
+            log.debug("no addresses: %s", err)
+            return []
+        addresses = (entry for each in interfaces.values() for entry in each["addrs"] or ())
+        return [entry["addr"] for entry in addresses]
 
     def mark(self, vm: Vm, text: str) -> None:
         with self._asked(vm, "mark") as domain:
@@ -474,16 +487,6 @@ def _put_on_disk(image: Path) -> None:
             os.close(descriptor)
 
 
-def _addresses(source: int, domain: libvirt.virDomain) -> Iterator[str]:
-    try:
-        interfaces = domain.interfaceAddresses(source)
-    except libvirt.libvirtError as err:  # not running, or not a question for this driver
-        log.debug("no addresses: %s", err)
-        return
-    for interface in interfaces.values():
-        yield from (entry["addr"] for entry in interface["addrs"] or ())
-
-
 def _power_off(domain: libvirt.virDomain) -> None:
     try:
         domain.destroyFlags(libvirt.VIR_DOMAIN_DESTROY_GRACEFUL)
@@ -511,6 +514,6 @@ _CALLS: dict[Verb, Callable[[libvirt.virDomain], object]] = {
     Verb.POWER_OFF: _power_off,
 }
 _ADDRESSES = (
-    partial(_addresses, libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE),
-    partial(_addresses, libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP),
+    libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
+    libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
 )

@@ -41,8 +41,8 @@ NUDGE_WAITS = timedelta(seconds=10)  # for the clock to be set, and for the gues
 
 def holding(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: Now) -> Step:
     if facts.power in UNSETTLED:
-        # An I/O error may last: by then it should long have been put back.
-        lasts = facts.power is Power.CHANGING and -run.ends.left(now) > limits.task_timeout
+        # An I/O error may last, and that nobody tells who uses it: by then it should be at rest.
+        lasts = -run.ends.left(now) > limits.task_timeout
         return unsettled(run, facts, now, Why.NOT_PUT_BACK_REFUSED if lasts else None)
     if facts.power is not Power.RUNNING or not is_ours(run, facts, now):
         return changed_hands(run, facts, now)

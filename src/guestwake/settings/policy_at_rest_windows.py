@@ -17,12 +17,15 @@ import queue
 import threading
 from collections.abc import Callable
 from ctypes import wintypes
+from time import monotonic
 from typing import TypeVar
 
 _Found = TypeVar("_Found")
 
 _PATIENCE = 10.0  # seconds
+_WAITS_AGAIN = 60.0  # seconds after which one that was waited for in vain is again
 _TURNS = {True: threading.Lock(), False: threading.Lock()}  # one at a time waits for each
+_not_before = {True: 0.0, False: 0.0}
 
 _userenv = ctypes.WinDLL("userenv")
 _userenv.EnterCriticalPolicySection.restype = wintypes.HANDLE
@@ -38,13 +41,14 @@ def at_rest(read: Callable[[], _Found], *, machine: bool) -> _Found:
     """What `read` finds, in a thread of its own: whoever holds Group Policy up is a thread.
     `machine` False: the policy of who calls. Raises AtWorkError."""
     turn = _TURNS[machine]
-    if not turn.acquire(timeout=_PATIENCE):
+    if not turn.acquire(timeout=_PATIENCE if monotonic() >= _not_before[machine] else 0):
         raise AtWorkError
     found: queue.SimpleQueue[_Found] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(read, machine, turn, found), daemon=True).start()
     try:
         return found.get(timeout=_PATIENCE)
     except queue.Empty:
+        _not_before[machine] = monotonic() + _WAITS_AGAIN  # all who ask until then are told at once
         raise AtWorkError from None
 
 

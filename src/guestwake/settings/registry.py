@@ -96,8 +96,10 @@ class RegistrySource:
             hive = self._hive(Layer.USER)
             if hive is None or hive == WHO_CALLS:
                 return ()
-            trees = {layer: self._read(layer, hive) for layer in _USERS}
             if not self._registry.is_loaded(hive):
+                return ()
+            trees = {layer: self._read(layer, hive) for layer in _USERS}
+            if not self._registry.is_loaded(hive):  # a logoff meanwhile
                 return ()
         except RegistryError:
             return ()
@@ -117,10 +119,13 @@ class RegistrySource:
         return self._found
 
     def _tree(self, layer: Layer, hive: str) -> RegKey | None:
-        tree = self._read(layer, hive)
-        if layer in _USERS and not self._registry.is_loaded(hive):  # or not until the end of it
-            return registry_users.read(self._paths.state, str(self._owner)).get(layer)
-        return tree
+        if layer not in _USERS:
+            return self._read(layer, hive)
+        if self._registry.is_loaded(hive):
+            tree = self._read(layer, hive)
+            if self._registry.is_loaded(hive):  # no logoff meanwhile
+                return tree
+        return registry_users.read(self._paths.state, str(self._owner)).get(layer)
 
     def _read(self, layer: Layer, hive: str) -> RegKey | None:
         most = USER_BYTES_MAX if layer is Layer.USER else BYTES_MAX

@@ -276,7 +276,7 @@ complete -c guestwake -n '_shtab_guestwake_using service install' -l json -d 'fo
 complete -c guestwake -n '_shtab_guestwake_using service install' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'
 complete -c guestwake -n '_shtab_guestwake_using service install' -l log-level -xka "error warning info debug" -d 'how much is said on stderr (default: warning; where stderr is no terminal, info for wake and remove)'
 complete -c guestwake -n '_shtab_guestwake_using service install' -s v -l verbose -d 'the same as --log-level debug'
-complete -c guestwake -n '_shtab_guestwake_using service; and test $_shtab_guestwake_npos -eq 0' -a remove -d 'Ends the service and the runs that are under way, which put back first; removes the timers, and what '"'"'guestwake service install'"'"' has written. Settings, workspaces and their history stay.'
+complete -c guestwake -n '_shtab_guestwake_using service; and test $_shtab_guestwake_npos -eq 0' -a remove -d 'Ends the service and the runs that are under way, which put back first; removes the timers, and what '"'"'guestwake service install'"'"' has written. Settings, workspaces and their history stay. On Windows runs that are under way go on to their window'"'"'s end.'
 complete -c guestwake -n '_shtab_guestwake_using service remove' -s h -l help -d 'show this help message and exit'
 complete -c guestwake -n '_shtab_guestwake_using service remove' -l json -d 'for machines; times in UTC'
 complete -c guestwake -n '_shtab_guestwake_using service remove' -l root -xka "(__fish_complete_directories)" -d 'keep configuration, state and runtime files under DIR (else GUESTWAKE_ROOT)'

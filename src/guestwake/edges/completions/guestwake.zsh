@@ -40,7 +40,7 @@ _shtab_guestwake_commands() {
 _shtab_guestwake_service_commands() {
   local _commands=(
     install:'As root: writes the units of the host'"'"'s service, makes the user '"'"'guestwake'"'"' that it runs as, enables and starts it. As an ordinary user: the same for one'"'"'s own VMs, in one'"'"'s own systemd. Files that a package has brought are left as they are, and only enabled. On Windows, as administrator: a service, and its source in the event log.'
-    remove:'Ends the service and the runs that are under way, which put back first; removes the timers, and what '"'"'guestwake service install'"'"' has written. Settings, workspaces and their history stay.'
+    remove:'Ends the service and the runs that are under way, which put back first; removes the timers, and what '"'"'guestwake service install'"'"' has written. Settings, workspaces and their history stay. On Windows runs that are under way go on to their window'"'"'s end.'
   )
   _describe 'guestwake service commands' _commands
 }
