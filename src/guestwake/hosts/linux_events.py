@@ -146,10 +146,13 @@ class LinuxEvents:
         """Until the connection is lost. Raises what connecting and losing raise."""
         async with connected(self._address) as bus:
             bus.add_message_handler(self._hear)
-            async with asyncio.TaskGroup() as group:
-                telling = group.create_task(self._keep_told(bus))
-                await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
-                telling.cancel()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    telling = group.create_task(self._keep_told(bus))
+                    await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+                    telling.cancel()
+            finally:  # what is read already may come to its handlers still
+                bus.remove_message_handler(self._hear)
 
     async def _keep_told(self, bus: MessageBus) -> None:
         told: frozenset[Signal] | None = None
