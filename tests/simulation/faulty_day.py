@@ -199,7 +199,8 @@ class Observer:
         """One that was removed while somebody used it is nobody's to count any more, and so is one
         of which nobody can tell who has started it."""
         it, seen = self.day.vm(name), self.vms[name]
-        ours = it.start is not None and it.start.id == seen.ours and not seen.touched
+        theirs = seen.touched or seen.unclear
+        ours = it.start is not None and it.start.id == seen.ours and not theirs
         left = seen.removed and self.day.record(name) is None
         return ours and it.power is Power.RUNNING and not (left or self.is_left(name))
 
