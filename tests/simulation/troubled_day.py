@@ -49,15 +49,17 @@ class TroubledObserver(UserObserver):
         return self.aliases.get(vm, vm)
 
     def on_verb(self, vm: Vm, verb: Verb) -> None:
+        is_lie = self.day.real <= self.lied.get(vm.name, -1.0)
+        seen = self.vms[vm.name]
         try:
             super().on_verb(vm, verb)
         except AssertionError:
-            if self.day.real > self.lied.get(vm.name, -1.0) and not self.robbed:
+            if not is_lie and not self.robbed:
                 raise
-            it, seen = self.day.vm(vm.name), self.vms[vm.name]
             seen.unclear = True
             if verb in WAKES:
-                self._own(it, seen)
+                self._own(self.day.vm(vm.name), seen)
+        seen.unclear |= is_lie  # what is done upon a lie may be taken for somebody else's after it
 
     def _rests(self, seen: Watched) -> set[Power]:
         rests = super()._rests(seen)
