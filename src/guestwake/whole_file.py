@@ -28,9 +28,12 @@ def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
 
 
 def _sweep(path: Path, draft: Path) -> None:
-    """What dead processes have left: one of this number, and those of long ago."""
+    """What dead processes have left: one of this number, and those of long ago. Of those whatever
+    can be: another process may just be done with its own."""
     draft.unlink(missing_ok=True)
     for name in os.listdir(path.parent):
         left = path.with_name(name)
-        if name.startswith(f".{path.name}.") and time() - left.lstat().st_mtime > _LONG_AGO:
-            left.unlink(missing_ok=True)
+        if name.startswith(f".{path.name}."):
+            with suppress(OSError):
+                if time() - left.lstat().st_mtime > _LONG_AGO:
+                    left.unlink()

@@ -54,6 +54,14 @@ def test_what_died_long_ago_is_swept_and_what_is_being_written_is_not(tmp_path: 
     assert sorted(tmp_path.iterdir()) == sorted([file, new, others])
 
 
+def test_another_that_is_done_just_now_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "listdir", lambda folder: [".a.json.2"])  # renamed since
+    write_whole(tmp_path / "a.json", b"one")
+    assert (tmp_path / "a.json").read_bytes() == b"one"
+
+
 def test_what_a_dead_process_of_this_number_left_is_in_nobodys_way(tmp_path: Path) -> None:
     file, elsewhere = tmp_path / "a.json", tmp_path / "elsewhere"
     elsewhere.write_bytes(b"not ours")
