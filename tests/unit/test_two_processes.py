@@ -171,12 +171,14 @@ def test_a_service_whose_journal_is_overwritten_goes_on_in_a_new_one(host: Host)
     journal = host.root / "var/lib/guestwake/journal.db"
     until(journal.exists)
     until(lambda: bool(host.history()) or host.status()["run"] is None)
+    service.send_signal(signal.SIGSTOP)  # so that nobody sets it aside before status has looked
     for part in journal.parent.glob("journal.db-*"):
         part.unlink()
     with journal.open("r+b") as file:  # the very file that the service has open
         file.write(b"no journal at all " * 1000)
     status = host.begins("status")
     assert "It is damaged" in ends(status, Exit.JOURNAL)
+    service.send_signal(signal.SIGCONT)
     for attempt in range(2):  # it may be found by the first
         host.begins("hold", "web01", "--for", f"{attempt + 1}h").communicate(timeout=PATIENCE)
     host.guestwake("hold", "web01", "--for", "9h", "--reason", "a talk")
