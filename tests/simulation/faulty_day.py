@@ -190,10 +190,16 @@ class Observer:
     def _take_slot(self, it: MemoryVm, seen: Watched, verb: Verb) -> None:
         now = self.day.now().elapsed
         others = [
-            name for name, until in self.busy.items() if until > now and name != self.named(it.name)
+            name
+            for name, until in self.busy.items()
+            if until > now and name != self.named(it.name) and self._is_changing(name)
         ]
         assert len(others) < seen.settings["max_concurrent_starts"], f"I5: {others} are busy"
         self.busy[self.named(it.name)] = now + self.slow.get((self.named(it.name), verb), 0.0)
+
+    def _is_changing(self, name: str) -> bool:
+        """No longer where the hypervisor refused, or the VM has crashed since."""
+        return self.day.vm(name).changing is not None
 
     def _is_awake_by_us(self, name: str) -> bool:
         """One that was removed while somebody used it is nobody's to count any more, and so is one
