@@ -115,6 +115,8 @@ def restoring(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, no
         return _stopped_otherwise(run, facts, now)
     if not is_ours(run, facts, now):
         return hold.changed_hands(run, facts, now)
+    if facts.power is Power.SUSPENDED and not run.forced and _wanted(run, limits) is Goal.SUSPENDED:
+        return _reached(run, facts, now)  # it took its time, and was to be saved instead by now
     if facts.host.shutting_down and run.parking is not Why.HOST_SHUTS_DOWN:
         return park(run, facts, limits, now, Why.HOST_SHUTS_DOWN)
     if not facts.host.shutting_down and stays_up(run, facts, limits, now):
@@ -226,6 +228,10 @@ def _why_not(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Why:
 
 def _refused(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: Now) -> Step:
     """The hypervisor said no: it stays up, with a standing event, and is tried again."""
+    if run.goal is Goal.SUSPENDED and facts.trouble is Trouble.BUSY:
+        # Its agent was silent, as it may be on the way down: TaskTimeout ends that.
+        again = replace(run, asked=None, tries=run.tries + 1, retry=now.after(ASK_AGAIN))
+        return wait(again, Why.PUTS_BACK, now, LOOK_SOON)
     if run.goal is Goal.SUSPENDED:
         return wait(replace(run, goal=Goal.SAVED, asked=None), Why.SAVES_INSTEAD, now, LOOK_SOON)
     if run.goal is Goal.OFF:
