@@ -40,6 +40,7 @@ from guestwake.journal_file import (
     JournalDamaged,
     JournalError,
     alone,
+    file_of,
     set_aside,
     translated,
 )
@@ -232,9 +233,16 @@ class Application:
 
     def opened_journal(self) -> Journal:
         """To write, and for the caller to close. Raises JournalError."""
+        path = self.journal_path
+        before = file_of(path)
         try:
-            return Journal(self.journal_path)
+            return Journal(path)
         except JournalDamaged:
+            return self._begun_anew(None)
+        except JournalError:
+            # Where somebody sets a damaged one aside in that moment, half of its files are found.
+            if not _was_set_aside(path, before):
+                raise
             return self._begun_anew(None)
 
     def renew(self, journal: Journal) -> None:
@@ -682,6 +690,13 @@ class _Desk:
         for problem in (*resolved.problems, *self._layers.remember()):
             log.warning("%s", problem)
         return self._application.settings(self._workspace, resolved.limits)
+
+
+def _was_set_aside(path: Path, before: tuple[int, int] | None) -> bool:
+    """Since that file was there. Waits until whoever is at it has done."""
+    with suppress(OSError), alone(path.parent):
+        return file_of(path) != before
+    return False
 
 
 def user_name() -> str | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guestwake.journal_applications import ApplicationRows
+from guestwake.journal_file import file_of
 from guestwake.journal_rows import aware
 from guestwake.policy.due import Ledger
 from guestwake.policy.words import Deadline
@@ -129,15 +130,12 @@ class Journal(ApplicationRows):
 
     def __init__(self, path: Path, *, readonly: bool = False, blank: bool = False) -> None:
         super().__init__(path, readonly=readonly, blank=blank)
-        self._file = None if readonly or blank else _file(path)
+        self._file = None if readonly or blank else file_of(path)
         self._saved: object = None  # the run that was saved last, and of what edition
 
     def is_gone(self) -> bool:
         """Whether another file is at its path by now, or none; or it was opened not to write."""
-        try:
-            return self._file != _file(self.path)
-        except OSError:
-            return True
+        return self._file is None or self._file != file_of(self.path)
 
     def become(self, other: Journal) -> None:
         """That one, which is not to be used any more."""
@@ -560,11 +558,6 @@ class Journal(ApplicationRows):
         from guestwake.record import load_run
 
         return self._read(load_run, self._read(_unsealed, text))
-
-
-def _file(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
 
 
 def _sealed(record: str) -> str:

@@ -120,6 +120,15 @@ def were_set_aside(path: Path) -> list[Path]:
     return [path.with_name(name) for name in sorted(names)]
 
 
+def file_of(path: Path) -> tuple[int, int] | None:
+    """Which file is there, by device and number; None: none, or nobody can tell."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Of several processes that find the same damage one is at it; the others wait, and find it
