@@ -182,7 +182,7 @@ class RestartService:
             if came_or_went:
                 self._office.hurry(workspace)
             self._prompt_in_run(case)
-            return LOOK_SOON
+            return min(LOOK_SOON, _until_next(wanted, now))  # what is at it may be only a look
         opens = self._unopened(case)
         if self._is_left(case) or opens is not None or self._fast_starts(case, user_since):
             if self._start(case):
@@ -191,7 +191,7 @@ class RestartService:
         if self._is_forgotten(case):
             self._world.starts.start_run(workspace.uuid)  # no run: it keeps no window waiting
             known.looked = True
-            return LOOK_SOON
+            return min(LOOK_SOON, _until_next(wanted, now))
         if (asked := asked_run(journal, self._world.host, workspace.uuid, now)) is not None:
             return self._begins(case, asked)
         return min(self._prompt(case), _until_next(wanted, now))

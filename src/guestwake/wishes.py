@@ -119,6 +119,7 @@ class Wishes:
         with self._application.journal() as journal:
             asked = AskedRun(length, self._application.clock.now().wall)
             journal.ask_wake(workspace.uuid, asked)
+        self._application.poke()  # a manager that ends in this moment has not seen it
 
     def agree(self, workspace: Workspace) -> None:
         """Somebody said "restart now". Raises WorkspaceError where nothing needs it."""

@@ -110,7 +110,8 @@ class Workspaces:
             try:
                 known.append(self._read(path))
             except WorkspaceError as err:
-                damaged.append(err)
+                if path.exists():  # else it has just been taken off
+                    damaged.append(err)
         return sorted(known, key=lambda workspace: workspace.name), damaged
 
     def _read(self, path: Path) -> Workspace:

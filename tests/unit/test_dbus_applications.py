@@ -228,6 +228,7 @@ def paths(world: DbusWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"):  # nobody is notified
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(remote, "_RUNTIME", world.folder)
+    monkeypatch.setattr(remote, "PATIENCE", 20.0)  # the machine may be busy
     monkeypatch.setattr(call, "_paths", lambda root: made)
     return made
 

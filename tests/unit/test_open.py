@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -117,7 +118,9 @@ def desk(
 
 def test_a_desktop_is_opened_once_its_guest_is_ready(desk: Desk) -> None:
     status = f"{sys.executable} -m guestwake.edges.cli --root {desk.world.root} status"
-    desk.window(f"sleep 1; {status} --json > {desk.folder}/status; {status} > {desk.folder}/text")
+    looks = f"{status} --json > {desk.folder}/status; {status} > {desk.folder}/text"
+    told = f"grep -q '\"shown\": true' {desk.folder}/status"
+    desk.window(f"for again in $(seq 50); do {looks}; {told} && break; done")
     assert desk.open() == Exit.DONE, desk.world.err
     assert desk.words == [desk.uuid]
     (told,) = json.loads((desk.folder / "status").read_text())
@@ -232,7 +235,8 @@ def test_that_it_is_open_is_told_as_soon_as_it_can_be(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until then nobody knows that there is work in it."""
-    desk.window("sleep 1")
+    shown = desk.folder / "shown"
+    desk.window(f"for again in $(seq 300); do test -e {shown} && exit; sleep 0.1; done")
     monkeypatch.setattr(opening, "_SHOW_AGAIN", 0.1)
     original, told = Applications.show, list[bool]()
 
@@ -241,6 +245,7 @@ def test_that_it_is_open_is_told_as_soon_as_it_can_be(
             told.append(False)
             raise JournalError("locked")
         told.append(original(self, *which))
+        shown.touch()
         return told[-1]
 
     monkeypatch.setattr(Applications, "show", show)
@@ -288,6 +293,21 @@ def test_who_gives_up_waiting_wants_nothing_any_more(desk: Desk, number: signal.
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
 def test_a_signal_at_the_launcher_ends_the_window(desk: Desk, name: str) -> None:
     desk.window(f"kill -{name} $PPID; exec sleep 60")
+    assert desk.open() == Exit.STOPPED
+    assert desk.opened() == []
+
+
+def test_a_signal_while_the_window_is_being_started_ends_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(subprocess.Popen[bytes]):
+        def __init__(self, *words: Any, executable: str | None = None, **options: Any) -> None:
+            super().__init__(*words, executable=executable, **options)
+            if executable is not None:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    desk.window("exec sleep 60")
+    monkeypatch.setattr(subprocess, "Popen", Slow)
     assert desk.open() == Exit.STOPPED
     assert desk.opened() == []
 
@@ -375,7 +395,7 @@ def test_an_address_is_waited_for_and_so_is_its_guest(
             raise ConnectionRefusedError
         return socket.socket()
 
-    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr(open_window, "socket", SimpleNamespace(create_connection=connect))
 
     def gets_an_address() -> None:
         desk.becomes_ready()

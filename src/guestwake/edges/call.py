@@ -55,7 +55,9 @@ def call(words: Sequence[str], build: Build | None = None) -> int:
 
         logging.getLogger("guestwake").addHandler(WindowsEventLog())
     try:
-        return int(_guarded(words, build or _build))
+        code = int(_guarded(words, build or _build))
+        sys.stdout.flush()  # who reads no more is no error here; at Python's own end it would be
+        return code
     except BrokenPipeError:
         _silence()
         return int(Exit.DONE)

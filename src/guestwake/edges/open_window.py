@@ -127,15 +127,22 @@ class Window:
         self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
         self._told_to_end = False
+        self._is_starting = False
+        self._early: int | None = None  # a signal that came meanwhile
 
     def open(self, tell: Callable[[str], None]) -> int:
         """Its process id; `tell` shows what is waited for. Raises NotShown, HypervisorError."""
         words = self._filled(tell)
         program = program_of(self.command)
+        self._is_starting = True
         try:
             self._process = subprocess.Popen(words, executable=program)
         except OSError as err:
             raise NotShown(f"'{printable(program)}' cannot be run: {err.strerror}.") from err
+        finally:
+            self._is_starting = False
+        if self._early is not None:
+            self._process.send_signal(self._early)
         return self._process.pid
 
     def has_ended(self, seconds: float) -> bool:
@@ -163,9 +170,12 @@ class Window:
     def end(self, number: int) -> None:
         """From a signal handler: what was meant for us is for the window. Before there is one it
         ends the waiting, as Ctrl-C does."""
-        if self._process is None:
+        if self._process is None and not self._is_starting:
             raise KeyboardInterrupt
         self._told_to_end = True
+        if self._process is None:
+            self._early = number
+            return
         self._process.send_signal(number)
 
     # its command

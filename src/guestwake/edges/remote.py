@@ -219,9 +219,10 @@ def _wish(arguments: Namespace, host: HostWorkspaces) -> Exit:
 class HostWorkspaces:
     """The host's workspaces with what a person may wish of one: the counterpart of Application."""
 
-    def __init__(self, service: HostService, patience: float = PATIENCE) -> None:
+    def __init__(self, service: HostService, patience: float | None = None) -> None:
         self._service = service
-        found = objects(service.manager("Status", until=time.monotonic() + patience))
+        until = time.monotonic() + (PATIENCE if patience is None else patience)
+        found = objects(service.manager("Status", until=until))
         self._known = {each["uuid"]: each for each in found}
         self.clock: Clock = system_clock()
 

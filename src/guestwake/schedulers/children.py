@@ -27,10 +27,12 @@ class Children:
         self._is_failure = is_failure
         self._lock = Lock()
         self._running: set[str] = set()
+        self._again: set[str] = set()  # asked for while one runs, which may be past its last look
 
     def start_run(self, workspace: str) -> None:
         with self._lock:
             if workspace in self._running:
+                self._again.add(workspace)
                 return
             self._running.add(workspace)
         child = self._started(workspace)
@@ -44,16 +46,28 @@ class Children:
         except OSError as err:
             with self._lock:
                 self._running.discard(workspace)
+                self._again.discard(workspace)
             raise SchedulerError(f"cannot start '{self._command[0]}': {err}") from err
 
     def _mind(self, workspace: str, child: subprocess.Popen[bytes]) -> None:
-        while self._is_failure(code := child.wait()):
-            log.warning("the manager of %s ended with %d; another follows", workspace, code)
-            time.sleep(AGAIN_AFTER)
+        while True:
+            code = child.wait()
+            if self._is_failure(code):
+                log.warning("the manager of %s ended with %d; another follows", workspace, code)
+                time.sleep(AGAIN_AFTER)
+            elif not self._is_asked_again(workspace):
+                return
             try:
                 child = self._started(workspace)
             except SchedulerError as err:
                 log.error("%s", err)
                 return
+
+    def _is_asked_again(self, workspace: str) -> bool:
+        """Else it runs no more."""
         with self._lock:
+            if workspace in self._again:
+                self._again.discard(workspace)
+                return True
             self._running.discard(workspace)
+            return False
