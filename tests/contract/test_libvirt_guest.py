@@ -59,19 +59,20 @@ def woken(guest: Guest) -> Iterator[Woken]:
 
 
 def test_the_guests_clock_is_set(woken: Woken) -> None:
-    def behind() -> float:
-        return time.time() - woken.ask("guest-get-time") / 1e9
+    def guests_time() -> float:
+        return float(woken.ask("guest-get-time")) / 1e9
 
-    assert behind() > 1  # it stood still in the image
+    assert guests_time() < time.time() - 1  # it stood still in the image
+    before = time.time()
     woken.driver.set_guest_clock(woken.vm, datetime.now(UTC))
-    assert abs(behind()) < 1
+    assert before - 1 <= guests_time() <= time.time() + 1
 
 
 def test_an_agent_that_hangs_costs_seconds_and_no_more(woken: Woken, guest: Guest) -> None:
     with pytest.raises(HypervisorError):
         woken.ask("no-such-command")
     # It stops itself, so it never answers this.
-    stop = "sleep 0.2; kill -STOP $(pidof qemu-ga)"
+    stop = "sleep 2; kill -STOP $(pidof qemu-ga)"
     woken.ask("guest-exec", path="/bin/sh", arg=["-c", stop])
     assert until(lambda: hangs(woken), 30)
     for call in (

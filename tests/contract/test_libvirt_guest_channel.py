@@ -50,9 +50,10 @@ class Place:
     def open(self) -> Channel:
         """Also where whoever had it has only just let it go."""
         deadline = time.monotonic() + 10
+        told = self.told = queue.Queue()  # what is told of an earlier one is not heard
         while True:
             try:
-                return self.driver.open_channel(self.vm, lambda: self.told.put("ready"))
+                return self.driver.open_channel(self.vm, lambda: told.put("ready"))
             except VmBusy:
                 assert time.monotonic() < deadline
 

@@ -48,8 +48,8 @@ def own_libvirtd() -> Iterator[Libvirtd]:
 def test_while_somebody_saves_it_the_vm_is_changing(world: World) -> None:
     world.do(Verb.START)
     saving = threading.Thread(target=world.another().apply, args=(world.vm, Verb.SAVE))
-    saving.start()
     seen = [world.power()]
+    saving.start()
     while seen[-1] is not Power.SAVED and saving.is_alive():
         seen.append(world.power())
     saving.join()

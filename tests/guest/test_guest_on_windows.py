@@ -324,6 +324,7 @@ def test_nothing_is_left_where_it_has_looked_in_the_window(
 
 def test_it_is_asked_each_minute_and_at_once_when_a_window_opens(scene: Scene) -> None:
     assert state(scene) is ClientState.IDLE
+    assert until(lambda: scene.guest.tend(scene.now))  # the first answer's news
     scene.guest.look()
     assert scene.agent.asked == 1
     scene.now += ASK_AGAIN

@@ -558,9 +558,9 @@ def test_it_sleeps(guest: Guest) -> None:
     host = Host(guest)
     host.hears()
     host.service.wait(0)  # takes the edges that there are
-    began = time.process_time()
+    began = time.thread_time()
     host.service.wait(0.2)
-    assert time.process_time() - began < 0.1
+    assert time.thread_time() - began < 0.1
     host.end.close()
 
 

@@ -123,7 +123,7 @@ def test_it_is_upgraded_over_a_window_and_the_run_ends_as_ever(bare_host: Host, 
     )
     assert __version__ in bare_host.run("guestwake", "--version")
 
-    awake(bare_host, guest, 30)
+    awake(bare_host, guest, 60)
     manager, service = pid(bare_host, run_unit(guest)), pid(bare_host, "guestwake.service")
     install(bare_host, debs, "guestwake", NEXT)
     assert NEXT in bare_host.run("guestwake", "--version")

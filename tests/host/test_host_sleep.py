@@ -18,7 +18,7 @@ from guestwake.hosts.linux import LinuxHost
 print(LinuxHost().woken_by_alarm())
 """
 INHIBIT = """
-import subprocess
+import subprocess, time
 from guestwake.hosts.api import Inhibited
 from guestwake.hosts.linux import LinuxHost
 
@@ -29,7 +29,9 @@ def listed():
 with LinuxHost(patience=30.0).inhibit(Inhibited("sleep:shutdown", "Guestwake", "test")):
     ((_, _, _, _, _, what, _, mode),) = listed()
     print(what, mode)
-print(listed())
+while listed():  # logind hears of it a little later
+    time.sleep(0.05)
+print("no more")
 """
 EVENTS = """
 import asyncio, sys
@@ -66,7 +68,7 @@ def test_a_block_of_somebodys_is_heeded(lab_host: Host) -> None:
 
 
 def test_it_is_asked_to_wait_and_no_longer(lab_host: Host) -> None:
-    assert lab_host.python(INHIBIT).splitlines() == ["shutdown:sleep delay", "[]"]
+    assert lab_host.python(INHIBIT).splitlines() == ["shutdown:sleep delay", "no more"]
 
 
 def test_what_happens_is_heard(lab_host: Host) -> None:
@@ -86,7 +88,7 @@ def test_what_happens_is_heard(lab_host: Host) -> None:
     def heard() -> int:
         return lab_host.read("/run/heard").count("changed") if lab_host.exists("/run/heard") else 0
 
-    lab_host.wait_until(lambda: heard() == 1)
+    lab_host.wait_until(lambda: heard() >= 1)
     for what in (
         lambda: lab_host.logon("anna", "graphical"),
         lambda: lab_host.sleep_and_resume(seconds=0.1),

@@ -263,7 +263,7 @@ def test_the_parts_that_are_root_do_nothing_for_others_and_nothing_else(lab_host
         assert said.splitlines() == ['{"refused'] * len(lines), said
         done = lab_host.finish(*command, user="anna", given=json.dumps(lines))
         assert "PermissionError" in done.stderr
-    assert lab_host.run("sh", "-c", f"{WATCHED} | sort") == before
+    lab_host.wait_until(lambda: lab_host.run("sh", "-c", f"{WATCHED} | sort") == before)
 
     # Who can write to none of these folders plants no link there; by hand the parts are nobody.
     folders = ("/etc/systemd/system", "/etc/guestwake", "/run/systemd/system", "/run")
@@ -276,7 +276,7 @@ def test_the_parts_that_are_root_do_nothing_for_others_and_nothing_else(lab_host
     for program in ("guestwake-timers", "guestwake-settings"):
         environ = ("env", "GUESTWAKE_ROOT=/tmp/x", "PYTHONPATH=/tmp/x", program)
         lab_host.finish(*environ, user="anna")
-    assert lab_host.run("sh", "-c", f"{WATCHED} | sort") == before
+    lab_host.wait_until(lambda: lab_host.run("sh", "-c", f"{WATCHED} | sort") == before)
 
 
 # the sandboxes, as systemd makes them

@@ -93,7 +93,9 @@ def test_sleep_is_announced_and_so_is_its_end(lab_host: Host) -> None:
     rule = "type='signal',interface='org.freedesktop.login1.Manager'"
     monitor = ["busctl", "monitor", "--json=short", f"--match={rule}"]
     lab_host.run("systemd-run", "-q", "-p", "StandardOutput=file:/run/heard", *monitor)
-    lab_host.wait_until(lambda: "Monitoring" in lab_host.read("/run/heard"))
+    lab_host.wait_until(
+        lambda: lab_host.exists("/run/heard") and "Monitoring" in lab_host.read("/run/heard")
+    )
     began = time.monotonic()
     lab_host.sleep_and_resume(seconds=1)
     assert time.monotonic() - began >= 1

@@ -77,8 +77,12 @@ def test_one_that_is_used_is_restarted_when_its_user_agrees_or_after_notice(
 
     # Once more, and this time nobody agrees.
     requires_restart(guest)
-    lab_host.run("systemctl", "start", run_unit(guest))  # as each quarter of an hour, to hear it
-    lab_host.wait_until(lambda: told(lab_host, ASKED, guest) == 2)
+
+    def is_asked_again() -> bool:  # each look gives the guest ten seconds
+        lab_host.run("systemctl", "start", run_unit(guest))  # as each quarter of an hour
+        return told(lab_host, ASKED, guest) == 2
+
+    lab_host.wait_until(is_asked_again)
     assert "postponed" in session.run("guestwake", "postpone", "web01")
     assert told(lab_host, NOTICE, guest) == 0
     set_(lab_host, *NOT_IN_WINDOWS, "reboot_absolute_delay_timeout = 0")

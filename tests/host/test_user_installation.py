@@ -125,7 +125,7 @@ def test_their_saved_vm_is_woken_and_put_back_by_their_own_service(host: Host) -
     assert {check: found[check]["level"] for check in well} == dict.fromkeys(well, "ok")
     assert "03:00 UTC, 30 min" in carol.run(PROGRAM, "status")
 
-    carol.run(PROGRAM, "wake", "box", "--duration", "0.02")
+    carol.run(PROGRAM, "wake", "box", "--duration", "0.2")
     assert state(carol) == "shut off"
     carol.run(PYTHON, "-c", ASKS, uuid)
     carol.run("systemctl", "--user", "start", "--no-block", f"guestwake-wake@{uuid}.service")
@@ -154,7 +154,7 @@ from guestwake.paths import Paths
 from guestwake.wishes import Wishes
 application = Application(Paths.here(None, os.environ, os.geteuid()))
 workspace = application.workspaces.find(sys.argv[1])
-Wishes(application).ask_wake(workspace, timedelta(seconds=2))
+Wishes(application).ask_wake(workspace, timedelta(seconds=10))
 """
 
 

@@ -91,25 +91,25 @@ def only_bad_message(text: bytes) -> None:
     assert len(said) < 100
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(mutated())
 def test_a_mutated_message_is_read_or_refused(text: bytes) -> None:
     only_bad_message(text)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ANY_JSON)
 def test_any_json_is_read_or_refused(value: object) -> None:
     only_bad_message(json.dumps(value).encode("ascii"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
 def test_any_bytes_are_read_or_refused(text: bytes) -> None:
     only_bad_message(text)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(mutated() | st.binary(max_size=60), max_size=5))
 def test_an_honest_report_is_heard_after_anything(before: list[bytes]) -> None:
     parser = Parser(clock=count(0.0).__next__)  # a second between any two
@@ -118,7 +118,7 @@ def test_an_honest_report_is_heard_after_anything(before: list[bytes]) -> None:
     assert parser.feed(GOOD).report == decode(GOOD[1:-1])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(mutated(), max_size=4))
 def test_what_the_reader_passes_on_is_read_as_it_was(texts: list[bytes]) -> None:
     passed_on_as_it_was(texts)
@@ -131,7 +131,7 @@ def passed_on_as_it_was(texts: list[bytes]) -> None:
     assert heard_of((heard.refused, heard.dropped, heard.junk), passed[ANSWER.size :]) == heard
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(max_size=100) | mutated().map(lambda text: b"\x1e" + text + b"\n"))
 def test_an_answer_of_anything_is_read_or_refused(frames: bytes) -> None:
     """A reader that was taken over says what it likes: a ValueError at the worst."""
@@ -143,7 +143,7 @@ def test_an_answer_of_anything_is_read_or_refused(frames: bytes) -> None:
 
 
 @pytest.mark.full
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(st.lists(mutated(), max_size=3))
 def test_for_a_long_time(texts: list[bytes]) -> None:
     passed_on_as_it_was(texts)

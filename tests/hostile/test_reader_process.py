@@ -7,7 +7,6 @@ import select
 import signal
 import stat
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,6 +32,12 @@ def reader() -> Iterator[ReaderProcess]:
     made.close()
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But where silence is what the test is about: the machine may be busy."""
+    monkeypatch.setattr(reading, "ANSWER_SECONDS", 20.0)
+
+
 def pid_of(reader: ReaderProcess) -> int:
     assert reader._process is not None
     return reader._process.pid
@@ -45,6 +50,12 @@ def status(reader: ReaderProcess) -> dict[str, str]:
 
 def resident(reader: ReaderProcess) -> int:
     return int(status(reader)["VmRSS"].split()[0]) * 1024
+
+
+def spent(reader: ReaderProcess) -> float:
+    """Seconds of a processor."""
+    fields = Path(f"/proc/{pid_of(reader)}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def frames(text: bytes) -> bytes:
@@ -85,13 +96,13 @@ def test_while_one_stream_floods_another_is_answered(attack: str, reader: Reader
     reader.parse(0, b"\n")  # the process is up
     first, worst, honest = pid_of(reader), 0.0, encode(HONEST)
     for _ in range(5):
-        asked = time.monotonic()
+        before = spent(reader)
         reader.parse(1, ATTACKS[attack])
         assert reader.parse(2, honest).report == HONEST
-        worst = max(worst, time.monotonic() - asked)
+        worst = max(worst, spent(reader) - before)
     assert pid_of(reader) == first
     assert worst < 1.0
-    print(f"\nworst delay by {attack}: {worst * 1000:.1f} ms")
+    print(f"\nworst work by {attack}: {worst * 1000:.1f} ms")
 
 
 def test_an_attack_is_bytes_that_make_no_report(reader: ReaderProcess) -> None:

@@ -265,8 +265,10 @@ def boot_id(guest: Guest) -> str:
 
 
 def clock_behind(guest: Guest) -> float:
-    """Seconds of its clock behind this one."""
-    return time.time() - float(guest.run("date +%s.%N").stdout)
+    """Seconds that its clock is off this one, beyond what asking takes."""
+    before = time.time()
+    told = float(guest.run("date +%s.%N").stdout)
+    return max(before - told, told - time.time(), 0.0)
 
 
 def woken_by_hand(guest: Guest) -> Guest:

@@ -47,7 +47,7 @@ def test_woken_and_put_back_without_a_daemon(lab: Lab, host: Host, root: Path) -
     image = moved_to(root, guest)
     host.guestwake("workspace", "add", guest.name, "--uri", uri)
 
-    first = host.begins(guest, window=30)
+    first = host.begins(guest, window=600)
     until(lambda: host.phase(guest) == "holding")
     assert not image.exists()  # libvirt takes it away once it has been restored
     said = host.guestwake("workspace", "add", "other", "--uri", uri, code=11)

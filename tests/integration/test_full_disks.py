@@ -85,7 +85,7 @@ def test_a_guest_whose_own_disk_has_no_room_stands_still_and_is_put_back_later(
         host.set("task_timeout = 2")
         host.looks_after(guest)
         with diary_of(guest) as diary:
-            manager = host.begins(guest, window=1)
+            manager = host.begins(guest, window=8)
             until(lambda: host.status(guest)["standing"])
             assert host.status(guest)["standing"]["why"] == "not-put-back-refused"
             assert guest.state() == "paused"
@@ -119,7 +119,7 @@ def test_without_room_for_the_journal_what_was_woken_is_put_back(lab: Lab, host:
     guest = hibernated_bare_guest(lab, "web01")
     with small_disk(host.root / "var/lib/guestwake", kib=1024) as disk:
         host.looks_after(guest)
-        manager = host.begins(guest, window=4)
+        manager = host.begins(guest, window=9)
         until(lambda: host.phase(guest) == "holding")
         disk.fill()
         manager.process.wait(DEADLINE)

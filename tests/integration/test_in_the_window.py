@@ -14,7 +14,7 @@ from lab.guests import Guest, Lab
 from lab.libvirtd import private_libvirtd
 
 
-def held(lab: Lab, host: Host, window: float = 60) -> tuple[Guest, Manager]:
+def held(lab: Lab, host: Host, window: float = 600) -> tuple[Guest, Manager]:
     guest = lab.hibernated_guest("web01")
     host.looks_after(guest)
     manager = host.begins(guest, window)
@@ -23,11 +23,13 @@ def held(lab: Lab, host: Host, window: float = 60) -> tuple[Guest, Manager]:
 
 
 def test_a_crash_is_mended_and_its_lost_session_told(lab: Lab, host: Host) -> None:
-    guest, manager = held(lab, host, window=8)
+    guest, manager = held(lab, host)
     with diary_of(guest) as diary:
         (pid_file,) = guest.lab.folder.glob(f"run/libvirt/qemu/run/{guest.name}.pid")
         os.kill(int(pid_file.read_text()), signal.SIGKILL)
-        manager.ends()
+        until(lambda: "Started Booted" in diary() and host.phase(guest) == "holding")
+        manager.process.terminate()
+        manager.ends(code=15)
         assert starts_and_stops(diary()) == ["Stopped Failed", "Started Booted", "Stopped Saved"]
     assert OF_WHY[Why.CRASHED_SESSION_LOST].id in host.events(guest)
     assert host.outcomes(guest) == ["put-back"]

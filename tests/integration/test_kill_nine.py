@@ -9,7 +9,7 @@ from stories import Host, diary_of, starts_and_stops, until
 from lab.guests import Lab
 
 # One real pass each; all between them are told in the simulation.
-ALWAYS = ("before start", "after mark", "while holds", "during save", "before end")
+ALWAYS = ("after mark", "while holds", "during save")
 # It runs, and nothing tells who has started it.
 UNTOLD = ("during start", "after start")
 
@@ -97,7 +97,7 @@ def test_killed_and_then_saved_and_started_by_somebody_it_is_left_alone(
 def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock(lab: Lab, host: Host) -> None:
     guest = lab.hibernated_guest("web01")
     host.looks_after(guest)
-    first = host.begins(guest, window=60)
+    first = host.begins(guest, window=600)
     until(lambda: guest.state() == "running")
     said = host.begins(guest, window=2).ends(code=4)
     assert f"process {first.process.pid} is already running it" in said

@@ -91,7 +91,7 @@ def test_two_guestwakes_on_one_guest(lab: Lab, host: Host, tmp_path: Path) -> No
         both = (host, neighbour)
         for one in both:
             one.looks_after(guest)
-        for manager in [one.begins(guest, window=20) for one in both]:
+        for manager in [one.begins(guest, window=12) for one in both]:
             manager.process.wait(DEADLINE)
         assert starts_and_stops(diary()) == ["Started Restored", "Stopped Saved"]
         outcomes = sorted(outcome for one in both for outcome in one.outcomes(guest))

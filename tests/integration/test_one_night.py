@@ -74,10 +74,10 @@ def night(lab_of_session: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iter
         night = Night(host, stack)
         night.begins(lab.hibernated_guest("updated"), window=900)
         night.begins(lab.define_guest("off"), window=40)
-        night.begins(lab.define_guest("dead", boots=False), window=8)
+        night.begins(lab.define_guest("dead", boots=False), window=25)
         night.begins(woken_by_hand(lab.hibernated_guest("running")), window=2)
         # In place of the ten minutes for which nobody may use it: a test cannot wait for those.
-        night.begins(lab.hibernated_guest("viewed"), window=80, use_ended=1)
+        night.begins(lab.hibernated_guest("viewed"), window=110, use_ended=1)
         night.begins(lab.hibernated_guest("glanced"), window=80)
         yield night
 
@@ -110,7 +110,7 @@ def test_a_viewer_who_was_there_early_does_not_count(night: Night) -> None:
 def test_running_is_only_watched(night: Night) -> None:
     running = night.sleepers["running"]
     running.manager.ends()
-    assert awake(running.guest)
+    until(lambda: awake(running.guest))  # its agent has one second for each answer
     assert starts_and_stops(running.diary()) == []
     assert night.host.outcomes(running.guest) == ["watched"]
 

@@ -105,7 +105,7 @@ def the_service_is_upgraded_and_the_channel_lost(lab: Lab, host: Host) -> None:
     guest.run(f"cp {SERVICE} {SERVICE}.new && mv {SERVICE}.new {SERVICE}")
     until(lambda: guest.run(pid).stdout.strip() not in ("0", first))
     heard = word(host, guest)["heard"]
-    until(lambda: word(host, guest).get("heard", heard) > heard)
+    until(lambda: word(host, guest).get("heard", heard) > heard, seconds=300)
 
     host.guestwake("workspace", "channel", "remove", guest.name)
     host.guestwake("workspace", "channel", "add", guest.name)
@@ -132,7 +132,7 @@ def in_use_it_is_not_restarted(lab: Lab, host: Host) -> None:
     until(lambda: happened(host, guest, Why.RESTART_WAITS))
     assert boot_id(guest) == before
     host.guestwake("hold", guest.name, "--release")
-    until(lambda: happened(host, guest, Why.RESTARTED), seconds=200)
+    until(lambda: happened(host, guest, Why.RESTARTED), seconds=600)
     assert mark(host, guest) is None
     manager.process.terminate()
     manager.ends(code=15)
@@ -213,7 +213,7 @@ def test_a_guest_busy_at_the_end_is_given_time(lab: Lab, host: Host) -> None:
     guest = lab.hibernated_guest("busy")
     host.set("max_extension = 5")
     host.looks_after(guest)
-    manager = host.begins(guest, window=25)
+    manager = host.begins(guest, window=60)
     until(lambda: word(host, guest).get("boot_id"))
     guest.wait_until_agent_answers()
     command = {"path": "/usr/bin/python3", "arg": ["-c", LOCKS]}

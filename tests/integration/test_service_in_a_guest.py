@@ -25,7 +25,7 @@ from lab.guests import Guest, Lab
 
 pytestmark = pytest.mark.qemu
 
-DEADLINE = 120.0
+DEADLINE = 300.0
 FIFO = "/run/guestwake/restart-required"
 PROGRAM = "/usr/lib/guestwake/guestwake-guest.pyz"
 # A person at the text console, as login would have it.

@@ -180,7 +180,7 @@ zones = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data(), catch_up=st.sampled_from(CatchUp), minutes=st.integers(1, 1440))
 def test_no_date_is_due_twice_whatever_clock_and_zone_do(
     data: st.DataObject, catch_up: CatchUp, minutes: int
@@ -206,7 +206,7 @@ def test_no_date_is_due_twice_whatever_clock_and_zone_do(
         )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(steps=st.lists(st.integers(20, 239), min_size=1, max_size=40))
 def test_a_timer_that_fires_often_enough_misses_nothing_and_repeats_nothing(
     steps: list[int],

@@ -140,7 +140,7 @@ def world(draw: st.DataObject, now: Now) -> Now:
     return later
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.data())
 def test_any_sequence_of_facts_is_answered_with_a_step(data: st.DataObject) -> None:
     """Never an exception, and never a verb that no rule allows (see `scene.take`)."""
@@ -178,7 +178,7 @@ def test_duration_0_has_no_window_on_any_date(day: date, zone: str) -> None:
     assert opening(day, schedule_of(rules, UUID, HOST_ZONE.__class__(zone))) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(facts)
 def test_a_run_whose_duration_becomes_0_before_its_wake_never_wakes(seen: Facts) -> None:
     night = Night(host=HostFacts(network=Network.DOWN))
@@ -247,7 +247,7 @@ def shut_down_and_back(night: Night) -> None:
 plans = st.lists(st.tuples(st.integers(0, 40), st.sampled_from([*DISTURBED, *HAPPENS])), max_size=7)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     st.sampled_from(AT_REST),
     plans,

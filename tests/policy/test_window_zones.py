@@ -203,7 +203,7 @@ schedules = st.builds(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(schedule=schedules, year=st.integers(1900, 2035), data=st.data())
 def test_any_schedule_in_any_zone_and_year(
     schedule: Schedule, year: int, data: st.DataObject
@@ -212,7 +212,7 @@ def test_any_schedule_in_any_zone_and_year(
     agree(zone, days_around(data.draw(st.sampled_from(zone.moments()))), schedule)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(schedule=schedules, year=st.integers(1900, 2035), data=st.data())
 def test_an_instant_is_in_the_window_that_contains_it_and_in_no_other(
     schedule: Schedule, year: int, data: st.DataObject

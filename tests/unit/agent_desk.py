@@ -35,6 +35,7 @@ class RunningAgent:
     system: str
     data: Path
     error: BaseException | None = None
+    agent: Agent | None = None
     _ready: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
@@ -69,7 +70,12 @@ class RunningAgent:
         self._ready.set()
         async with connected(self.session) as bus:
             menu = Menu(ME, MenuFiles(self.data), ("/usr/bin/guestwake",))
-            await Agent(bus, ME, menu).run(self.system)
+            self.agent = Agent(bus, ME, menu)
+            await self.agent.run(self.system)
+
+    def has_forgotten(self) -> bool:
+        """It has heard that nothing is asked any more: the next question is a new one."""
+        return self.agent is not None and not self.agent._board._shown
 
 
 @dataclass
@@ -79,6 +85,7 @@ class Desk:
     world: DbusWorld
     bus: Bus
     seen: FakeNotifications = field(default_factory=FakeNotifications)
+    running: RunningAgent = field(init=False)
 
     def begin(self, *, owner: str = ME, reasons: tuple[MarkedReason, ...] = ()) -> Service:
         """A workspace whose restart is to be asked about, the service, and the agent."""
@@ -90,10 +97,10 @@ class Desk:
         return service
 
     def agent(self) -> RunningAgent:
-        running = self.new_agent()
-        running.start()
-        self.bus.cleanup.callback(running.stop)
-        return running
+        self.running = self.new_agent()
+        self.running.start()
+        self.bus.cleanup.callback(self.running.stop)
+        return self.running
 
     def new_agent(self) -> RunningAgent:
         return RunningAgent(self.bus.address, self.world.address, self.data)

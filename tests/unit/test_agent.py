@@ -87,6 +87,7 @@ def test_later_puts_it_off_and_it_is_asked_again_in_four_hours(desk: Desk) -> No
     wait_until(desk.is_shown)
     desk.seen.click("later")
     wait_until(lambda: desk.prompt().postponed)
+    wait_until(desk.running.has_forgotten)
     quiet(lambda: desk.seen.open == {})
     assert desk.prompt().agreed is None
     desk.world.clock.move(prompts.ASK_AGAIN)
@@ -305,6 +306,7 @@ def test_a_lost_system_bus_is_found_again(desk: Desk, tmp_path: Path) -> None:
             wait_until(desk.is_shown)
             desk.seen.click("later")
             wait_until(lambda: desk.prompt().postponed)
+            wait_until(desk.running.has_forgotten)
             quiet(lambda: desk.seen.open == {})
         (folder / "bus").unlink(missing_ok=True)
         desk.world.polkit = type(desk.world.polkit)()

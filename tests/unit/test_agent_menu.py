@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -266,7 +267,11 @@ def menu(desk: Desk) -> dict[str, str]:
     folder = desk.data / "applications"
     if not folder.is_dir():
         return {}
-    return {path.name: path.read_text() for path in folder.glob("*.desktop")}
+    found = {}
+    for path in folder.glob("*.desktop"):
+        with suppress(FileNotFoundError):  # it has just been removed
+            found[path.name] = path.read_text()
+    return found
 
 
 def icons(desk: Desk) -> list[Path]:

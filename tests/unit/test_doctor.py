@@ -232,7 +232,7 @@ def test_settings_that_hang_hold_up_nothing_else(
 
     monkeypatch.setattr(Application, "layers", hangs)
     seen: list[Seen] = []
-    asks = threading.Thread(target=lambda: seen.append(look(world, patience=0.3)), daemon=True)
+    asks = threading.Thread(target=lambda: seen.append(look(world, patience=2.0)), daemon=True)
     asks.start()
     asks.join(20)
     assert not asks.is_alive(), "doctor hangs"

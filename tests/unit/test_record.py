@@ -36,13 +36,13 @@ RUNS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(RUNS)
 def test_whatever_is_written_is_read_again(run: WakeRun) -> None:
     assert load_run(dump_run(run)) == run
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(RUNS, st.data())
 def test_an_older_text_lacks_fields_and_a_newer_one_has_more(
     run: WakeRun, data: st.DataObject
@@ -68,7 +68,7 @@ def test_other_text_is_an_error_of_ours(text: str) -> None:
 
 
 @pytest.mark.parametrize("seconds", [1e300, 10**400, float("inf"), float("nan"), -1e11])
-@settings(max_examples=1, deadline=None)
+@settings(max_examples=1)
 @given(run=RUNS)
 def test_seconds_that_nobody_can_count_with_are_an_error_of_ours(
     run: WakeRun, seconds: float
@@ -80,7 +80,7 @@ def test_seconds_that_nobody_can_count_with_are_an_error_of_ours(
             load_run(json.dumps(values | spoilt))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(RUNS)
 def test_a_run_without_a_window_or_an_instant_without_a_zone_is_no_run(run: WakeRun) -> None:
     values = json.loads(dump_run(run))
@@ -91,7 +91,7 @@ def test_a_run_without_a_window_or_an_instant_without_a_zone_is_no_run(run: Wake
             load_run(json.dumps(values | spoilt))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     RUNS,
     st.sampled_from(

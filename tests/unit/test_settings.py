@@ -132,7 +132,7 @@ def expected(sayings: Mapping[Layer, tuple[str | None, str | None]]) -> tuple[st
     return "00:00", Layer.DEFAULT
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.tuples(*[st.tuples(st.sampled_from(SAYINGS), st.sampled_from(SAYINGS))] * 4))
 def test_the_first_layer_with_a_good_value_wins_and_a_bad_policy_bars_the_lower_ones(
     tmp_path_factory: pytest.TempPathFactory,

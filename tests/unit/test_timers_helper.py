@@ -59,7 +59,7 @@ class RecordingDeeds(Deeds):
 @pytest.fixture
 def deeds(monkeypatch: pytest.MonkeyPatch) -> RecordingDeeds:
     monkeypatch.setattr(errand, "service_uid", os.geteuid)
-    monkeypatch.setattr(errand, "PATIENCE", 0.5)
+    monkeypatch.setattr(errand, "PATIENCE", 20.0)
     return RecordingDeeds()
 
 
@@ -197,7 +197,10 @@ def test_what_is_no_request_is_refused(deeds: RecordingDeeds, sent: bytes) -> No
 
 
 @pytest.mark.parametrize("sent", [b"", b'{"remove": "'])
-def test_who_says_nothing_more_is_not_waited_for(deeds: RecordingDeeds, sent: bytes) -> None:
+def test_who_says_nothing_more_is_not_waited_for(
+    deeds: RecordingDeeds, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errand, "PATIENCE", 0.2)
     assert set(said_to(deeds, sent, ends=False)) == {"refused"}
 
 

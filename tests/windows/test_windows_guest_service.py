@@ -77,7 +77,7 @@ def test_it_is_installed_signalled_stopped_and_removed(wine: Wine, tmp_path: Pat
     before = programs()
     assert "was there" in guest(wine, "install").stdout  # another version, perhaps
     assert until(lambda: is_running(wine))
-    assert programs().isdisjoint(before)
+    assert until(lambda: programs().isdisjoint(before))
     assert len(before) == len(programs()) == 1
     # A program of C's, as an ESD system has it.
     program = tmp_path / "restart-required.exe"
@@ -91,7 +91,7 @@ def test_it_is_installed_signalled_stopped_and_removed(wine: Wine, tmp_path: Pat
     assert until(lambda: "esd-signal" in sources())
     assert "removed" in guest(wine, "uninstall").stdout
     assert not is_running(wine)
-    assert wine.run(windows_path(program), check=False).returncode == 2  # no such event
+    assert until(lambda: wine.run(windows_path(program), check=False).returncode == 2)  # no event
     assert "not installed" in guest(wine, "uninstall").stdout
     assert "esd-signal" in sources()  # it stands until the next boot
 

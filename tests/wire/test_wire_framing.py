@@ -6,7 +6,7 @@ import tracemalloc
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from guestwake_wire.framing import FRAME_BYTES_MAX, Framer, FrameTooLong, frame
@@ -41,13 +41,11 @@ def expected(data: bytes) -> list[bytes]:
     return texts
 
 
-@settings(deadline=None)
 @given(lively.map(b"".join), st.lists(st.integers(0, 20000), max_size=8))
 def test_any_cut_into_chunks_gives_the_frames_of_the_rule(data: bytes, cuts: list[int]) -> None:
     assert feed(Framer(), data, cuts) == expected(data)
 
 
-@settings(deadline=None)
 @given(lively.map(b"".join), st.lists(st.integers(0, 20000), max_size=8))
 def test_what_is_discarded_is_counted_to_the_byte(data: bytes, cuts: list[int]) -> None:
     framer = Framer()
@@ -57,7 +55,6 @@ def test_what_is_discarded_is_counted_to_the_byte(data: bytes, cuts: list[int]) 
     assert held < FRAME_BYTES_MAX
 
 
-@settings(deadline=None)
 @given(st.lists(texts, max_size=6), junk, junk, st.lists(st.integers(0, 400), max_size=6))
 def test_junk_around_frames_costs_none(
     sent: list[bytes], before: bytes, between: bytes, cuts: list[int]
@@ -68,7 +65,6 @@ def test_junk_around_frames_costs_none(
     assert framer.discarded == len(before) + len(between) * len(sent)
 
 
-@settings(deadline=None)
 @given(texts, texts)
 def test_half_a_frame_and_then_a_new_one(half: bytes, whole: bytes) -> None:
     framer = Framer()

@@ -67,7 +67,7 @@ def without(path: str) -> bytes:
 # -- there and back
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(every_message)
 def test_what_is_written_is_read(message: Message) -> None:
     written = encode(message)
@@ -78,7 +78,7 @@ def test_what_is_written_is_read(message: Message) -> None:
     assert type(decode(text)) is type(message)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.lists(guest_words, max_size=3), st.integers(0, 2**32))
 def test_both_ends_joined_in_memory(said: list[Message], seed: int) -> None:
     wire, cut = b"".join(map(encode, said)), random.Random(seed)
@@ -96,7 +96,7 @@ def test_both_ends_joined_in_memory(said: list[Message], seed: int) -> None:
     assert report == (last[-1] if last else None)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(host_words)
 def test_the_host_hears_no_host(message: Message) -> None:
     heard = Parser().feed(encode(message))
@@ -120,7 +120,6 @@ def test_what_does_not_fit_is_not_sent() -> None:
         encode(full)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300), st.integers(1, 250))
 def test_cleaned_text_may_be_sent(text: str, most: int) -> None:
     shown = clean(text, most)

@@ -211,7 +211,7 @@ def test_one_that_somebody_keeps_set_is_heard_on_and_on(name: str, heard: list[s
     other = made_by_another(name, "O:SYG:SYD:P(A;;0x100000;;;WD)", manual=True)
     win32event.SetEvent(other)
     watch = Watch((), lambda: heard.append("signal"), lambda: None, name)
-    assert until(lambda: len(heard) == 3)
+    assert until(lambda: len(heard) >= 3)
     watch.close()
 
 
