@@ -636,6 +636,19 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("words", [["events"], ["--version"]], ids=["much", "a line"])
+def test_what_cannot_be_said_is_an_error(tmp_path: Path, words: list[str]) -> None:
+    command = [sys.executable, "-m", "guestwake.edges.cli", "--root", str(tmp_path), *words]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode == Exit.JOURNAL
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_settings_are_read_again_only_where_a_file_has_changed(world: CommandWorld) -> None:
     world.vm("web01")
     application = world.application

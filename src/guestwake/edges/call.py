@@ -61,6 +61,9 @@ def call(words: Sequence[str], build: Build | None = None) -> int:
     except BrokenPipeError:
         _silence()
         return int(Exit.DONE)
+    except OSError as err:  # where it goes a disk is full
+        _silence()
+        return int(_told(err, debug=False))
     except KeyboardInterrupt:
         return int(Exit.STOPPED)
 
