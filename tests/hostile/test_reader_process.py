@@ -7,6 +7,7 @@ import select
 import signal
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -94,15 +95,16 @@ ATTACKS = {
 def test_while_one_stream_floods_another_is_answered(attack: str, reader: ReaderProcess) -> None:
     """I9: one hostile guest delays no other by more than a second."""
     reader.parse(0, b"\n")  # the process is up
-    first, worst, honest = pid_of(reader), 0.0, encode(HONEST)
+    first, worst, late, honest = pid_of(reader), 0.0, 0.0, encode(HONEST)
     for _ in range(5):
-        before = spent(reader)
+        before, asked = spent(reader), time.monotonic()
         reader.parse(1, ATTACKS[attack])
         assert reader.parse(2, honest).report == HONEST
         worst = max(worst, spent(reader) - before)
+        late = max(late, time.monotonic() - asked)
     assert pid_of(reader) == first
     assert worst < 1.0
-    print(f"\nworst work by {attack}: {worst * 1000:.1f} ms")
+    print(f"\nworst delay by {attack}: {late * 1000:.1f} ms")
 
 
 def test_an_attack_is_bytes_that_make_no_report(reader: ReaderProcess) -> None:

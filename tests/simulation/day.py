@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from reporter import MemoryService, Somebody
 from world import URI, Killed, World
 
-from guestwake.hypervisors.api import HypervisorError, Unreachable, Vm
+from guestwake.hypervisors.api import AgentSilent, HypervisorError, Unreachable, Vm
 from guestwake.hypervisors.memory import MemoryVm
 from guestwake.journal import HistoryRow, Journal
 from guestwake.policy.restart import RestartMark
@@ -26,6 +26,7 @@ from guestwake_wire.messages import ClientState, Installed, Strength
 
 NO_SPACE = HypervisorError("cannot save: no space left on device")
 NOBODY_ANSWERS = Unreachable("cannot connect: connection refused")
+NO_ANSWER = AgentSilent("the guest agent does not answer")
 
 
 class Day(World):
@@ -282,6 +283,9 @@ class At:
     def guest_shuts_down(self, name: str) -> None:
         self._to(name, self._day.machine.guest_shuts_down)
 
+    def guest_suspends(self, name: str) -> None:
+        self._to(name, self._day.machine.guest_suspends)
+
     def guest_restarts(self, name: str) -> None:
         self._to(name, self._day.machine.guest_restarts)
 
@@ -396,6 +400,9 @@ class At:
 
     def verbs_fail(self, name: str, verb: Verb | str, times: int | None = None) -> None:
         self._to(name, lambda vm: self._day.machine.fail(verb, NO_SPACE, times=times, vm=vm))
+
+    def agent_is_silent(self, name: str, verb: Verb) -> None:
+        self._to(name, lambda vm: self._day.machine.fail(verb, NO_ANSWER, vm=vm))
 
     def verbs_work(self, name: str, verb: Verb | str) -> None:
         self._to(name, lambda vm: self._day.machine.lift(verb, vm))

@@ -546,6 +546,23 @@ MUTATIONS = (
         "test_stories.py::test_a_full_disk_at_the_end_keeps_it_up_until_there_is_room",
     ),
     Wrong(
+        "a-silent-agent-has-refused",
+        "A guest that takes longer to fall asleep than its agent answers is saved on its way.",
+        "policy/put_back.py",
+        "    if run.goal is Goal.SUSPENDED and facts.trouble is Trouble.BUSY:\n",
+        "    if False:\n",
+        "test_stories.py::test_a_guest_that_takes_its_time_to_suspend_is_given_it",
+    ),
+    Wrong(
+        "saves-what-sleeps",
+        "A guest that fell asleep late is where it was, and its save is refused for ever.",
+        "policy/put_back.py",
+        "    if facts.power is Power.SUSPENDED and not run.forced and "
+        "_wanted(run, limits) is Goal.SUSPENDED:\n",
+        "    if False:\n",
+        "test_stories.py::test_one_that_has_suspended_at_last_is_not_saved_any_more",
+    ),
+    Wrong(
         "never-saves-instead",
         "A guest that ignores the request to shut down stays up for ever.",
         "policy/put_back.py",

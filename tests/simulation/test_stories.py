@@ -437,6 +437,28 @@ def test_a_suspend_that_fails_becomes_a_save(day: Day) -> None:
     assert day.power("web01") is Power.SAVED
 
 
+def test_a_guest_that_takes_its_time_to_suspend_is_given_it(day: Day) -> None:
+    day.workspace("web01", Power.SUSPENDED)
+    day.at("02:00").agent_is_silent("web01", Verb.SUSPEND)
+    day.at("03:35").guest_suspends("web01")
+    day.run_until("03:34")
+    assert day.power("web01") is Power.RUNNING
+    day.run_until("03:40")
+    assert day.power("web01") is Power.SUSPENDED
+    assert day.why("web01") is Why.PUT_BACK
+
+
+def test_one_that_has_suspended_at_last_is_not_saved_any_more(day: Day) -> None:
+    day.workspace("web01", Power.SUSPENDED)
+    day.at("02:00").verbs_fail("web01", Verb.SUSPEND)
+    day.at("02:00").verbs_fail("web01", Verb.SAVE)
+    day.at("03:35").guest_suspends("web01")
+    day.run_until("05:00")
+    assert day.power("web01") is Power.SUSPENDED
+    assert day.why("web01") is Why.PUT_BACK
+    assert day.standing("web01") is None
+
+
 def test_a_hypervisor_that_cannot_be_reached_at_the_opening_is_tried_again(day: Day) -> None:
     day.workspace("web01")
     day.at("02:50").hypervisor_is_gone()

@@ -309,6 +309,12 @@ class MemoryMachine:
         self._stop(it, StoppedBy.GUEST)
         it.hibernated = True
 
+    def guest_suspends(self, vm: Vm) -> None:
+        """S3, later than whoever asked for it has waited."""
+        self._by("guest", vm, "suspends itself")
+        self._rest(self.get(vm), Power.SUSPENDED)
+        self._tell()
+
     def guest_restarts(self, vm: Vm) -> None:
         """The same start of the VM, another boot of the guest."""
         self._by("guest", vm, "restarts")
