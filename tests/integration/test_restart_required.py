@@ -213,7 +213,7 @@ def test_a_guest_busy_at_the_end_is_given_time(lab: Lab, host: Host) -> None:
     guest = lab.hibernated_guest("busy")
     host.set("max_extension = 5")
     host.looks_after(guest)
-    manager = host.begins(guest, window=60)
+    manager = host.begins(guest, window=40)
     until(lambda: word(host, guest).get("boot_id"))
     guest.wait_until_agent_answers()
     command = {"path": "/usr/bin/python3", "arg": ["-c", LOCKS]}
