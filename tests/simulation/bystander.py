@@ -9,6 +9,7 @@ way of seeing it. On a day on which anything happens that he does not know he is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from guestwake.hypervisors.api import Vm
@@ -73,6 +74,8 @@ class Bystander:
         self._is_blind |= kind not in DISTURBS
         for each in [name] if name else self._seen:
             self._seen[each].disturbed = True
+            if kind == "setting changed":  # whoever opens the next window says when that ends
+                self._seen[each].ends = inf
 
     def host_slept(self) -> None:
         """What should have ended meanwhile has a minute more."""

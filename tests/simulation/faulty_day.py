@@ -427,6 +427,7 @@ class FaultyDay(RandomDay):
     def _terminate(self, name: str) -> None:
         if self.day.running(name):
             self.happens("manager told to stop", name)
+            self.goes(name)
         self.day.terminate(name)
 
     def _host(self, name: str) -> None:

@@ -212,6 +212,10 @@ class RandomDay(ABC):
 
     def dies(self, name: str) -> None:
         """The manager of this VM, in this moment."""
+        self.goes(name)
+
+    def goes(self, name: str) -> None:
+        """Its manager, now, or without having marked it, where nobody lets it."""
         self.untold[name] = self.untold.get(name, False) or is_untold(self.day.vm(name))
 
     def is_told_as_untold(self, name: str) -> bool:
