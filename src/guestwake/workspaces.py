@@ -110,7 +110,7 @@ class Workspaces:
             try:
                 known.append(self._read(path))
             except WorkspaceError as err:
-                if path.exists():  # else it has just been taken off
+                if not isinstance(err.__cause__, FileNotFoundError):  # just taken off
                     damaged.append(err)
         return sorted(known, key=lambda workspace: workspace.name), damaged
 

@@ -102,9 +102,8 @@ def test_a_timer_fires_at_its_second_and_starts_the_manager(lab_host: Host) -> N
     written = lab_host.read(f"{UNITS}/{timer_name(uuid)}")
     said = written.partition("OnCalendar=")[2].splitlines()[0]
     at = datetime.strptime(said, "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
-    assert (
-        "WakeSystem=yes" in written
-    ) is has_alarm()  # systemd refuses it where the machine has none
+    wakes = "WakeSystem=yes" in written
+    assert wakes is has_alarm()  # systemd refuses it where the machine has none
     unit = service_name(uuid)
     lab_host.wait_until(lambda: "Deactivated successfully" in lab_host.journal(unit))
     (started,) = [
@@ -112,7 +111,7 @@ def test_a_timer_fires_at_its_second_and_starts_the_manager(lab_host: Host) -> N
         for line in lab_host.run("journalctl", "--output=short-unix", f"--unit={unit}").splitlines()
         if "Started" in line
     ]
-    assert float(started.split()[0]) >= at.timestamp()
+    assert 0 <= float(started.split()[0]) - at.timestamp() < 3
     # A timer that fires at any time does no harm, and the run has renewed it.
     assert json.loads(lab_host.run("guestwake", "history", "--json")) == []
     assert f" {hour}:00 UTC\n" in lab_host.read(f"{UNITS}/{timer_name(uuid)}")

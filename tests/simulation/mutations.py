@@ -549,8 +549,8 @@ MUTATIONS = (
         "a-silent-agent-has-refused",
         "A guest that takes longer to fall asleep than its agent answers is saved on its way.",
         "policy/put_back.py",
-        "    if run.goal is Goal.SUSPENDED and facts.trouble is Trouble.BUSY:\n",
-        "    if False:\n",
+        "    if run.goal is Goal.SUSPENDED and facts.trouble is not Trouble.BUSY:\n",
+        "    if run.goal is Goal.SUSPENDED:\n",
         "test_stories.py::test_a_guest_that_takes_its_time_to_suspend_is_given_it",
     ),
     Wrong(

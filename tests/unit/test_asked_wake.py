@@ -52,6 +52,7 @@ def test_it_is_run_within_minutes_or_not_at_all(
     clock = MovedClock()
     application = Application(Paths.under(tmp_path, 0), clock=clock)
     Wishes(application).ask_wake(WEB, HOUR)
+    assert (application.paths.runtime / "poke").exists()  # the service looks soon
     clock.wall += timedelta(minutes=minutes)
     with application.journal() as journal:
         occasion = application._asked(WEB, journal, _Had())

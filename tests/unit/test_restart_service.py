@@ -556,7 +556,9 @@ def test_a_look_keeps_no_window_waiting(host: Host) -> None:
     opens = BEGAN + timedelta(days=1, minutes=1)
     host.set(guest_update_time=opens.time(), guest_update_duration=timedelta(minutes=1))
     a_day = 24 * 60
-    host.passes(a_day + 0.5)
+    assert host.passes(a_day + 0.5) == timedelta(seconds=30)
     assert host.scheduler.started == [WEB.uuid]
+    with held(lock_of(host.folder / "locks", WEB.uuid)):  # while it lasts
+        assert host.passes(a_day + 0.75) == timedelta(seconds=15)
     host.passes(a_day + 1)
     assert host.scheduler.started == [WEB.uuid, WEB.uuid]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -264,6 +265,28 @@ def test_who_comes_second_takes_what_the_first_has_begun(tmp_path: Path) -> None
         begun.hold("vm", first.clock.now().wall, "a talk")
         with closing(second._begun_anew(None)) as taken:  # it had found it damaged before
             assert taken._one("SELECT reason FROM hold") == ("a talk",)
+    assert len(were_set_aside(path)) == 1
+
+
+def test_who_opens_it_while_it_is_set_aside_takes_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    application = Application(Paths.under(tmp_path, 0))
+    path = application.journal_path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no journal at all " * 1000)
+    opens = sqlite3.connect
+
+    def connect(*words: Any, **options: Any) -> sqlite3.Connection:
+        monkeypatch.setattr(sqlite3, "connect", opens)
+        Application(application.paths).opened_journal().close()  # another, in that moment
+        raise no_disk
+
+    no_disk = sqlite3.OperationalError("disk I/O error")
+    no_disk.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    with application.journal() as journal:
+        assert [event for _, event, _ in journal.notes()] == [JOURNAL_SET_ASIDE.id]
     assert len(were_set_aside(path)) == 1
 
 

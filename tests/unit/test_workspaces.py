@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,6 +99,21 @@ def test_a_damaged_file_keeps_no_other_workspace_from_its_window(
     assert known.find("web01") == WEB01
     with pytest.raises(WorkspaceError, match=r"00aa\.json"):
         known.find("web02")
+
+
+def test_one_that_is_taken_off_while_they_are_listed_is_no_damage(
+    known: Workspaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = known.all()[0].name
+    reads = Path.read_text
+
+    def read(path: Path, *words: Any, **options: Any) -> str:
+        path.unlink()
+        monkeypatch.setattr(Path, "read_text", reads)
+        return reads(path)
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert name not in [each.name for each in known.all()]
 
 
 def test_it_is_written_whole_or_not_at_all(known: Workspaces, tmp_path: Path) -> None:

@@ -126,9 +126,8 @@ class Window:
         self._application = application
         self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
-        self._told_to_end = False
         self._is_starting = False
-        self._early: int | None = None  # a signal that came meanwhile
+        self._told_to_end: int | None = None  # the signal that did
 
     def open(self, tell: Callable[[str], None]) -> int:
         """Its process id; `tell` shows what is waited for. Raises NotShown, HypervisorError."""
@@ -141,8 +140,8 @@ class Window:
             raise NotShown(f"'{printable(program)}' cannot be run: {err.strerror}.") from err
         finally:
             self._is_starting = False
-        if self._early is not None:
-            self._process.send_signal(self._early)
+        if self._told_to_end is not None:
+            self._process.send_signal(self._told_to_end)
         return self._process.pid
 
     def has_ended(self, seconds: float) -> bool:
@@ -159,7 +158,7 @@ class Window:
         code = self._process.wait()
         name = os.path.basename(self.command.words[0])
         known = _PROGRAMS.get(name)
-        if self._told_to_end:
+        if self._told_to_end is not None:
             return Exit.STOPPED
         if code == 0 or (known is not None and code in known.ends_well):
             return Exit.DONE
@@ -172,11 +171,9 @@ class Window:
         ends the waiting, as Ctrl-C does."""
         if self._process is None and not self._is_starting:
             raise KeyboardInterrupt
-        self._told_to_end = True
-        if self._process is None:
-            self._early = number
-            return
-        self._process.send_signal(number)
+        self._told_to_end = number
+        if self._process is not None:
+            self._process.send_signal(number)
 
     # its command
 

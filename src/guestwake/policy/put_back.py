@@ -228,15 +228,12 @@ def _why_not(run: WakeRun, facts: Facts, limits: Limits, now: Now) -> Why:
 
 def _refused(run: WakeRun, facts: Facts, limits: Limits, schedule: Schedule, now: Now) -> Step:
     """The hypervisor said no: it stays up, with a standing event, and is tried again."""
-    if run.goal is Goal.SUSPENDED and facts.trouble is Trouble.BUSY:
-        # Its agent was silent, as it may be on the way down: TaskTimeout ends that.
-        again = replace(run, asked=None, tries=run.tries + 1, retry=now.after(ASK_AGAIN))
-        return wait(again, Why.PUTS_BACK, now, LOOK_SOON)
-    if run.goal is Goal.SUSPENDED:
+    if run.goal is Goal.SUSPENDED and facts.trouble is not Trouble.BUSY:
         return wait(replace(run, goal=Goal.SAVED, asked=None), Why.SAVES_INSTEAD, now, LOOK_SOON)
-    if run.goal is Goal.OFF:
-        # No agent, or it does not answer: the button is next, and TaskTimeout ends it.
-        pause = LOOK_SOON if run.tries == 0 else ASK_AGAIN
+    if run.goal in _ASKED_OF_GUEST:
+        # No agent, or it does not answer, as on the way to sleep: a button is next where there is
+        # one, and TaskTimeout ends it.
+        pause = LOOK_SOON if run.goal is Goal.OFF and run.tries == 0 else ASK_AGAIN
         again = replace(run, asked=None, tries=run.tries + 1, retry=now.after(pause))
         return wait(again, Why.PUTS_BACK, now, pause)
     joined = None if run.forced or facts.removed else joined_by_next(run, facts, schedule, now)
